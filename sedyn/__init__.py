@@ -1,0 +1,38 @@
+"""sedyn: the precise theory of gradient descent in finite-width networks, side by side with gradient descent itself."""
+
+from .augmented import augmented_gradient_descent
+from .data import SingleIndex, random_signal, sample_features
+from .descent import Trajectory, gradient_descent
+from .evolution import Evolution, Kernels, Overlaps, StandardErrors, population_error, state_evolution
+from .network import Activation, Network, Weights
+from .training import Training
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Activation",
+    "Evolution",
+    "Kernels",
+    "Network",
+    "Overlaps",
+    "SingleIndex",
+    "StandardErrors",
+    "Training",
+    "Trajectory",
+    "Weights",
+    "augmented_gradient_descent",
+    "gradient_descent",
+    "plot",
+    "population_error",
+    "random_signal",
+    "sample_features",
+    "state_evolution",
+]
+
+
+def __getattr__(name):
+    if name == "plot":  # matplotlib is imported only when something is plotted
+        from importlib import import_module
+
+        return import_module(".plot", __name__)
+    raise AttributeError(f"module 'sedyn' has no attribute {name!r}")

@@ -1,0 +1,274 @@
+"""Gradient descent itself: full batch, exact, nothing approximated (theory 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .network import Array, Network, Weights
+from .results import Result, progress
+from .training import Training, divergence_bound, divergence_message, update
+
+BLOCK_BYTES = 2**19  # rows of X handled at once: small enough to stay in cache between the two products
+
+
+@dataclass(frozen=True)
+class Trajectory(Result):
+    """One training run. T' <= T is the last step reached (T' = T unless `status` says otherwise).
+
+    Attributes
+    ----------
+    train_error : (T'+1,)
+        Mean squared error on the training rows, t = 0..T'.
+    deep_weights : tuple of (T'+1, fan_in, fan_out)
+        W_2, .., W_L at every step.
+    generalization_error : (T'+1,) or None
+        Mean squared error on the test rows, when they were given.
+    estimated_error : (T'+1,) or None
+        Generalization error estimated from the training rows alone (`augmented_gradient_descent`).
+    first_weights : (len(first_weights_at), n_features, q) or None
+        W_1 at the chosen steps.
+    preactivations : (len(preactivations_at), m, q) or None
+        X W_1 at the chosen steps.
+    first_weights_at, preactivations_at : tuple of int
+        The steps kept.
+    final : Weights
+        All weights at step T'.
+    status : str
+        ``"ok"``, ``"diverged"`` or ``"interrupted"``.
+    message : str
+        What happened and what to do, empty when all went well.
+    """
+
+    train_error: Array
+    deep_weights: tuple[Array, ...]
+    final_first: Array
+    generalization_error: Array | None = None
+    estimated_error: Array | None = None
+    first_weights: Array | None = None
+    preactivations: Array | None = None
+    first_weights_at: tuple[int, ...] = ()
+    preactivations_at: tuple[int, ...] = ()
+    status: str = "ok"
+    message: str = ""
+
+    @property
+    def final(self) -> Weights:
+        """The weights at the last step, ready for `Network.predict`."""
+        return Weights(self.final_first, tuple(W[-1] for W in self.deep_weights))
+
+
+@dataclass
+class State:
+    """Where gradient descent stands at step t, before the update."""
+
+    t: int
+    first: Array  # W_1, (n, q)
+    deep: list[Array]
+    u: Array  # preactivations of the training rows, (q, m)
+    S: Array  # d loss / d u, (q, m)
+    train_error: float
+
+
+def descend(network: Network, eta: Array, weights: Weights, X: Array, y: Array) -> Iterator[State]:
+    """Yield the state at t = 0..T; the caller may stop at any step. Inputs are taken as validated."""
+    m, n = X.shape
+    rows = max(16, BLOCK_BYTES // (n * X.itemsize))
+    blocks = [slice(i, min(i + rows, m)) for i in range(0, m, rows)]
+    W, V = weights.first, list(weights.deep)
+    for t in range(len(eta) + 1):
+        u, S = np.empty((W.shape[1], m), X.dtype), np.empty((W.shape[1], m), X.dtype)
+        first_gradient, deep_gradients, loss = np.zeros_like(W), [np.zeros_like(w) for w in V], 0.0
+        move_first = t < len(eta) and eta[t, 0] != 0
+        for b in blocks:  # one pass over X: multiply, differentiate, multiply back
+            u[:, b] = (X[b] @ W).T
+            S[:, b], gradients, residual = network.gradients(u[:, b], y[b], V)
+            if move_first:
+                first_gradient += X[b].T @ S[:, b].T
+            for total, part in zip(deep_gradients, gradients, strict=True):
+                total += part
+            loss += float(residual @ residual)
+        yield State(t, W, V, u, S, loss / m)
+        if t == len(eta):
+            return
+        W = update(W, eta[t, 0] / m, first_gradient)
+        V = [update(w, step / m, g) for w, step, g in zip(V, eta[t, 1:], deep_gradients, strict=True)]
+
+
+def gradient_descent(
+    network: Network,
+    training: Training,
+    weights: Weights,
+    X: Array,
+    y: Array,
+    test: tuple[Array, Array] | None = None,
+    *,
+    first_weights_at=(),
+    preactivations_at=(),
+    dtype=np.float64,
+) -> Trajectory:
+    """Train by full-batch gradient descent and record the whole run.
+
+    Parameters
+    ----------
+    network, training, weights
+        What to train, how, and from where.
+    X : (m, n_features) array
+    y : (m,) array
+    test : (X_test, y_test), optional
+        Fresh rows on which the generalization error is measured at every step.
+    first_weights_at, preactivations_at : sequence of int or "all"
+        Steps t in 0..T at which to keep W_1 and X W_1.
+    dtype : float64 or float32
+
+    Returns
+    -------
+    Trajectory
+        A run that diverges or is interrupted returns what it reached, with `status` and `message`.
+
+    Raises
+    ------
+    ValueError
+        For arrays of the wrong shape, non-finite numbers, or steps out of range.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
+    >>> teacher = sedyn.SingleIndex("tanh", noise=0.1)
+    >>> X, y = teacher.sample(60, sedyn.random_signal(40, rng=0), rng=1)
+    >>> run = sedyn.gradient_descent(network, sedyn.Training(0.2, 10), network.init(40, rng=2), X, y)
+    >>> run.train_error.shape, bool(run.train_error[-1] < run.train_error[0])
+    ((11,), True)
+    """
+    weights, X, y, eta = validate_run(network, training, weights, X, y, dtype)
+    if test is not None:
+        test = validate_rows(*test, n_features=X.shape[1], dtype=dtype, names=("X_test", "y_test"))
+    recorder = Recorder(network, len(eta), test, first_weights_at, preactivations_at)
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            for state in progress(descend(network, eta, weights, X, y), len(eta) + 1, "gradient descent"):
+                if not recorder.record(state, y):
+                    break
+        except KeyboardInterrupt:
+            recorder.interrupt()
+    return recorder.trajectory()
+
+
+class Recorder:
+    """Collects a run into a `Trajectory`, step by step, so that stopping early loses nothing."""
+
+    def __init__(self, network, n_steps, test, first_weights_at=(), preactivations_at=()):
+        self.network, self.n_steps, self.test = network, n_steps, test
+        self.first_at = _steps(first_weights_at, n_steps, "first_weights_at")
+        self.pre_at = _steps(preactivations_at, n_steps, "preactivations_at")
+        self.train, self.general, self.deep, self.first, self.pre = [], [], [], [], []
+        self.last: Any = None
+        self.status, self.message = "ok", ""
+
+    def record(self, state: State, y: Array) -> bool:
+        """Take in one state; False when training has diverged and must end."""
+        if state.t == 0:
+            self.bound = divergence_bound(state.train_error, y)
+        if not state.train_error <= self.bound:
+            if state.t == 0:
+                raise ValueError(
+                    "the training error is not a finite number at the initial weights; "
+                    "lower the scale of weights, X or y"
+                )
+            self.status, self.message = "diverged", divergence_message(state.t, state.train_error)
+            return False
+        if self.test is not None:
+            X_test, y_test = self.test
+            error = self.network.output((X_test @ state.first).T, state.deep) - y_test
+            self.general.append(float(np.mean(np.square(error, dtype=np.float64))))
+        self.train.append(state.train_error)
+        self.deep.append(state.deep)
+        if state.t in self.first_at:
+            self.first.append(state.first)
+        if state.t in self.pre_at:
+            self.pre.append(state.u.T)
+        self.last = state.first
+        return True
+
+    def interrupt(self) -> None:
+        if not self.train:
+            raise KeyboardInterrupt
+        self.status = "interrupted"
+        self.message = f"interrupted: the arrays end at step {len(self.train) - 1} of {self.n_steps}"
+
+    def trajectory(self, **more) -> Trajectory:
+        reached = min(len(self.train), len(self.deep))
+        return Trajectory(
+            train_error=np.array(self.train),
+            deep_weights=tuple(np.stack(layer) for layer in zip(*self.deep[:reached], strict=True)),
+            final_first=self.last,
+            generalization_error=np.array(self.general[:reached]) if self.test is not None else None,
+            first_weights=np.stack(self.first) if self.first else None,
+            preactivations=np.stack(self.pre) if self.pre else None,
+            first_weights_at=tuple(t for t in self.first_at if t < reached),
+            preactivations_at=tuple(t for t in self.pre_at if t < reached),
+            status=self.status,
+            message=self.message,
+            **more,
+        )
+
+
+def _steps(steps, n_steps, name) -> tuple[int, ...]:
+    if isinstance(steps, str) and steps == "all":
+        return tuple(range(n_steps + 1))
+    chosen = tuple(sorted({int(t) for t in steps}))
+    if chosen and (chosen[0] < 0 or chosen[-1] > n_steps):
+        raise ValueError(f"{name} must lie in 0..{n_steps}; got {steps!r}")
+    return chosen
+
+
+def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> tuple[Array, Array]:
+    """X (m, n_features) and y (m,) as finite arrays of `dtype`, or ValueError saying what is wrong."""
+    clean = []
+    for value, name, ndim in ((X, names[0], 2), (y, names[1], 1)):
+        try:
+            value = np.asarray(value)
+            if value.dtype.kind not in "fiub":
+                raise TypeError
+            value = np.ascontiguousarray(value, dtype)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must be an array of numbers; convert or drop other columns first") from None
+        if value.ndim != ndim:
+            expected = "(m, n_features)" if ndim == 2 else "(m,)"
+            raise ValueError(f"{name} must have shape {expected}; got {value.shape}")
+        if not np.all(np.isfinite(value)):
+            raise ValueError(
+                f"{name} holds {int(np.sum(~np.isfinite(value)))} NaN or infinite entries; "
+                "remove those rows or impute them"
+            )
+        clean.append(value)
+    X, y = clean
+    if len(X) == 0 or len(X) != len(y):
+        raise ValueError(f"{names[0]} and {names[1]} need the same, positive number of rows; got {len(X)} and {len(y)}")
+    if n_features is not None and X.shape[1] != n_features:
+        raise ValueError(f"{names[0]} has {X.shape[1]} columns; expected {n_features}, the number of features")
+    return X, y
+
+
+def validate_weights(network: Network, weights: Weights, dtype=np.float64) -> Weights:
+    """Weights of `dtype` whose shapes fit the network, or ValueError saying which does not."""
+    first = np.ascontiguousarray(weights.first, dtype)
+    deep = network.validate_deep(weights.deep, dtype)
+    if first.ndim != 2 or first.shape[1] != network.widths[0]:
+        raise ValueError(f"weights.first must have shape (n_features, {network.widths[0]}); got {first.shape}")
+    if not np.all(np.isfinite(first)):
+        raise ValueError("weights.first must be finite; got NaN or infinite entries")
+    return Weights(first, deep)
+
+
+def validate_run(network, training, weights, X, y, dtype):
+    """Everything a run needs, checked once: weights, X, y, and the step sizes (n_steps, L)."""
+    if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise ValueError(f"dtype must be float64 or float32; got {dtype!r}")
+    weights = validate_weights(network, weights, dtype)
+    X, y = validate_rows(X, y, n_features=weights.first.shape[0], dtype=dtype)
+    return weights, X, y, training.step_sizes(network.n_layers).astype(dtype)

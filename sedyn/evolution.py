@@ -1,0 +1,476 @@
+"""State evolution: the deterministic prediction of gradient descent at every step (theory 2).
+
+======== ======================================================= ==================
+symbol   name                                                    shape
+======== ======================================================= ==================
+G_0, c_0 initial overlaps W_1^T W_1 and W_1^T mu                 (q, q), (q,)
+C_(t,s)  covariance of fresh preactivations U_t, U_s             (q, q)
+c_t      covariance of U_t and Z = <x, mu>                       (q,)
+P, kappa how much W_1 keeps of its start and takes of mu         (q, q), (q,)
+R_(t,s)  response of the gradient S_t to U_s                     (q, q)
+rho_(t,r) memory: how S_r enters a training preactivation at t   (q, q)
+======== ======================================================= ==================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from numbers import Real
+from threading import Event, Lock
+
+import numpy as np
+
+from . import projection, tangent
+from .data import SingleIndex
+from .network import Array, Network, Weights
+from .paths import Solution, gaussian_points, psd_sqrt
+from .results import Result, progress, require_memory
+from .training import Training
+
+
+@dataclass(frozen=True)
+class Overlaps(Result):
+    """All that the theory knows of an individual initialization.
+
+    Parameters
+    ----------
+    gram : (q, q)
+        G_0 = W_1^T W_1.
+    cross : (q,)
+        c_0 = W_1^T mu.
+    signal_norm2 : float
+        |mu|^2.
+    deep : tuple of (fan_in, fan_out)
+        W_2, .., W_L.
+
+    Raises
+    ------
+    ValueError
+        When [[G_0, c_0], [c_0^T, |mu|^2]] is not the Gram matrix of any vectors.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
+    >>> overlaps = sedyn.Overlaps.of(network.init(500, rng=0), sedyn.random_signal(500, rng=1))
+    >>> overlaps.gram.shape, overlaps.cross.shape, round(overlaps.signal_norm2, 12)
+    ((2, 2), (2,), 1.0)
+    """
+
+    gram: Array
+    cross: Array
+    signal_norm2: float
+    deep: tuple[Array, ...]
+
+    def __post_init__(self):
+        gram, cross = np.array(self.gram, float), np.array(self.cross, float)
+        norm2, deep = float(self.signal_norm2), tuple(np.array(W, float) for W in self.deep)
+        if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or cross.shape != gram.shape[:1]:
+            raise ValueError(f"gram must be (q, q) and cross (q,) with the same q; got {gram.shape} and {cross.shape}")
+        everything = (gram, cross, np.array(norm2), *deep)
+        if not all(np.all(np.isfinite(part)) for part in everything):
+            raise ValueError("overlaps must be finite; got NaN or infinite entries")
+        scale = max(np.abs(gram).max(), 1e-300)
+        if np.abs(gram - gram.T).max() > 1e-10 * scale:
+            raise ValueError(
+                f"gram must be symmetric; it differs from its transpose by {np.abs(gram - gram.T).max():.3g}"
+            )
+        if norm2 < 0 or (norm2 == 0 and np.any(cross != 0)):
+            raise ValueError(f"signal_norm2 must be >= 0, and cross 0 where it is 0; got {norm2:.3g} and cross {cross}")
+        rest = gram - np.outer(cross, cross) / norm2 if norm2 else gram
+        smallest = np.linalg.eigvalsh((rest + rest.T) / 2).min()
+        if smallest < -1e-8 * scale:
+            raise ValueError(
+                "gram and cross fit no weights: gram - cross cross^T / signal_norm2 must be positive semidefinite, "
+                f"its smallest eigenvalue is {smallest:.3g}; measure both with Overlaps.of, or lower cross"
+            )
+        for name, value in (("gram", gram), ("cross", cross), ("signal_norm2", norm2), ("deep", deep)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, weights: Weights, signal: Array) -> Overlaps:
+        """Measure the overlaps of weights with a signal mu (n_features,)."""
+        first, mu = np.asarray(weights.first, float), np.asarray(signal, float)
+        if first.ndim != 2 or mu.shape != first.shape[:1]:
+            raise ValueError(
+                f"signal must have shape ({first.shape[0]},), one entry per row of weights.first; got {mu.shape}"
+            )
+        return cls(first.T @ first, first.T @ mu, float(mu @ mu), weights.deep)
+
+    def loadings(self) -> Array:
+        """A_0 (q, 1 + q): U_0 = A_0 F_0 for the standard Gaussian F_0 = (Z / |mu|, q coordinates of U_0 given Z)."""
+        along = self.cross / np.sqrt(self.signal_norm2) if self.signal_norm2 else np.zeros_like(self.cross)
+        return np.column_stack([along, psd_sqrt(self.gram - np.outer(along, along))])
+
+
+@dataclass(frozen=True)
+class StandardErrors(Result):
+    """Monte Carlo standard errors over independent scramblings; NaN when there was only one."""
+
+    train_error: Array
+    generalization_error: Array
+    deep_weights: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Kernels(Result):
+    """The kernels of theory 2, each the mean over scramblings; time indices run over 0..T.
+
+    Attributes
+    ----------
+    C : (T+1, T+1, q, q)
+        ``C[t, s] = E[U_t U_s^T]``, the overlaps W_1^(t)T W_1^(s).
+    c : (T+1, q)
+        ``E[U_t Z]``, the overlaps W_1^(t)T mu.
+    P : (T+1, q, q)
+    kappa : (T+1, q)
+        sqrt(n) W_1^(t) = P_t (its start) + kappa_t mu + Gaussian noise, row by row. Where the start has no component
+        in some direction (a singular G_0 - c_0 c_0^T/|mu|^2), P is the one of least norm.
+    fluctuation : (T+1, T+1, q, q)
+        Covariance of that Gaussian noise, phi rho G rho^T.
+    R : (T, T, q, q)
+        Response ``R[t, s] = E[dS_t / dU_s]``, zero for s > t. Solved by tangent recursion when first asked for.
+    rho : (T+1, T, q, q)
+        Memory ``rho[t, r]``, zero for r >= t. Likewise.
+    """
+
+    start: Overlaps
+    loadings: Array  # (scramblings, T+1, q, 1 + q)
+    noise: tuple[Array, ...]  # per scrambling, (T+1, q, K)
+    responses: tuple[Array, ...] = ()  # R and rho of every tangent run, (runs, ..) each
+    _solve_responses: Callable | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def _samples(self) -> dict[str, Array]:
+        n_scrambles, length, q, _ = self.loadings.shape
+        require_memory(
+            16 * n_scrambles * (length * q) ** 2,
+            "the covariance kernel over all pairs of steps",
+            "lower n_steps or n_scrambles",
+        )
+        start, norm = self.start.loadings(), np.sqrt(self.start.signal_norm2)
+        P = self.loadings[..., 1:] @ np.linalg.pinv(start[:, 1:])
+        kappa = self.loadings[..., 0] - P @ start[:, 0]
+        fluctuation = np.stack([np.einsum("tak,sbk->tsab", M, M, optimize=True) for M in self.noise])
+        return {
+            "C": np.einsum("ntak,nsbk->ntsab", self.loadings, self.loadings, optimize=True) + fluctuation,
+            "c": norm * self.loadings[..., 0],
+            "P": P,
+            "kappa": kappa / norm if norm else np.zeros_like(kappa),
+            "fluctuation": fluctuation,
+        }
+
+    def _response_samples(self, name: str) -> Array:
+        if not self.responses:
+            if self._solve_responses is None:
+                raise ValueError(
+                    "R and rho are not stored in this result: ask for kernels.R before saving it, "
+                    "or use solver='tangent'"
+                )
+            object.__setattr__(self, "responses", self._solve_responses())
+        return self.responses[("R", "rho").index(name)]
+
+    def _of(self, name: str) -> Array:
+        return self._response_samples(name) if name in ("R", "rho") else self._samples[name]
+
+    def stderr(self, name: str) -> Array:
+        """Standard error of the kernel `name` ("C", "c", "P", "kappa", "fluctuation", "R" or "rho"), entry by entry."""
+        return _stderr(self._of(name))
+
+    C = cached_property(lambda self: self._of("C").mean(axis=0))
+    c = cached_property(lambda self: self._of("c").mean(axis=0))
+    P = cached_property(lambda self: self._of("P").mean(axis=0))
+    kappa = cached_property(lambda self: self._of("kappa").mean(axis=0))
+    fluctuation = cached_property(lambda self: self._of("fluctuation").mean(axis=0))
+    R = cached_property(lambda self: self._of("R").mean(axis=0))
+    rho = cached_property(lambda self: self._of("rho").mean(axis=0))
+
+
+for _name in ("C", "c", "P", "kappa", "fluctuation", "R", "rho"):
+    Kernels.__dict__[_name].__set_name__(Kernels, _name)
+
+
+@dataclass(frozen=True)
+class Evolution(Result):
+    """What the theory predicts for one training run. T' <= T is the last step reached.
+
+    Attributes
+    ----------
+    train_error, generalization_error : (T'+1,)
+        Mean squared errors, t = 0..T'.
+    deep_weights : tuple of (T'+1, fan_in, fan_out)
+        W_2, .., W_L at every step.
+    kernels : Kernels
+        C, c, P, kappa, fluctuation; R and rho when first asked for.
+    stderr : StandardErrors
+        Monte Carlo standard errors of the first three.
+    aspect_ratio : float
+        phi = m / n.
+    solver : str
+        ``"projection"`` or ``"tangent"``.
+    n_paths, n_scrambles : int
+        Sample points per randomization, and completed randomizations.
+    basis_size : int
+        K, the number of directions the gradients span (largest over scramblings).
+    status : str
+        ``"ok"``, ``"diverged"``, ``"interrupted"`` or ``"inaccurate"``.
+    message : str
+        What happened and what to do, empty when all went well.
+    """
+
+    train_error: Array
+    generalization_error: Array
+    deep_weights: tuple[Array, ...]
+    kernels: Kernels
+    stderr: StandardErrors
+    aspect_ratio: float
+    solver: str
+    n_paths: int
+    n_scrambles: int
+    basis_size: int
+    status: str = "ok"
+    message: str = ""
+
+
+SOLVERS = ("projection", "tangent")
+
+
+def state_evolution(
+    network: Network,
+    training: Training,
+    teacher: SingleIndex,
+    overlaps: Overlaps,
+    aspect_ratio: float,
+    n_paths: int = 2**14,
+    rng=None,
+    *,
+    n_scrambles: int = 4,
+    solver: str = "projection",
+    tolerance: float = 1e-3,
+) -> Evolution:
+    """Predict the training run from its initial overlaps alone.
+
+    Parameters
+    ----------
+    network, training, teacher
+        The problem.
+    overlaps : Overlaps
+        Where it starts: `Overlaps.of(weights, signal)`, or given directly.
+    aspect_ratio : float
+        phi = m / n > 0; ``numpy.inf`` is the population limit, in which no sample is used twice (theory 2).
+    n_paths : int
+        Sample points per randomization.
+    rng : None, int or numpy Generator
+        The same seed gives the same answer.
+    n_scrambles : int
+        Independent randomizations; their spread gives the standard errors.
+    solver : str
+        ``"projection"`` (fast, theory 4) or ``"tangent"`` (the reference, theory 3: time and memory grow as
+        n_paths T^2 q^2 and more).
+    tolerance : float
+        Projection solver: a gradient enlarges the basis when this fraction of its size lies outside; 1e-3 is safe,
+        1e-2 faster for hundreds of steps (theory 4).
+
+    Returns
+    -------
+    Evolution
+        A run that diverges or is interrupted returns what it reached, with `status` and `message`.
+
+    Raises
+    ------
+    ValueError
+        When the parts do not fit each other, n_paths is too small for T and q, or the tangent solver meets an
+        activation with a kink.
+    MemoryError
+        When the reference solver needs more memory than the machine has.
+
+    Examples
+    --------
+    >>> import numpy as np, sedyn
+    >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
+    >>> overlaps = sedyn.Overlaps(np.eye(2), np.zeros(2), 1.0, deep=([[1.0], [-0.5]],))
+    >>> theory = sedyn.state_evolution(
+    ...     network, sedyn.Training(0.2, 10), sedyn.SingleIndex("tanh", 0.1), overlaps, 2.0, n_paths=2**10, rng=0
+    ... )
+    >>> theory.train_error.shape, bool(theory.generalization_error[-1] > theory.train_error[-1])
+    ((11,), True)
+    """
+    eta = training.step_sizes(network.n_layers)
+    T, q = len(eta), network.widths[0]
+    network.validate_deep(overlaps.deep)
+    if overlaps.gram.shape != (q, q):
+        raise ValueError(f"the network has q = {q} first-layer neurons; overlaps.gram has shape {overlaps.gram.shape}")
+    if not (isinstance(aspect_ratio, Real) and aspect_ratio > 0):
+        raise ValueError(f"aspect_ratio is m / n: a number > 0, or numpy.inf; got {aspect_ratio!r}")
+    if int(n_paths) != n_paths or n_paths < 16 * (q + 2):
+        raise ValueError(f"n_paths must be an integer of at least {16 * (q + 2)} for q = {q}; got {n_paths!r}")
+    if int(n_scrambles) != n_scrambles or n_scrambles < 1:
+        raise ValueError(f"n_scrambles must be a positive integer; got {n_scrambles!r}")
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}; use one of {', '.join(SOLVERS)}")
+    if not 0 < tolerance < 1:
+        raise ValueError(f"tolerance must lie between 0 and 1; got {tolerance!r}")
+    problem = (network, eta, teacher, overlaps, float(aspect_ratio))
+    rng = np.random.default_rng(rng)
+    run: Callable[..., Solution]
+    if solver == "tangent":
+        _check_tangent(network, T, n_paths)
+        run = tangent.solve
+    else:
+        run = partial(projection.solve, tolerance=tolerance)
+    solve = partial(run, *problem, n_paths=int(n_paths))
+    solutions, random = _randomizations(solve, rng, n_scrambles, T, "state evolution")
+    if solutions[0].status == "diverged" and not solutions[0].train_error:
+        raise ValueError(
+            "the training error is not a finite number at the start; lower the overlaps, the link or the noise"
+        )
+    errors = [
+        _generalization_errors(network, teacher, overlaps.signal_norm2, solution, int(n_paths), r)
+        for solution, r in zip(solutions, random, strict=True)
+    ]
+    reached = min(len(s.train_error) for s in solutions)
+    train = np.array([s.train_error[:reached] for s in solutions])
+    general = np.array([e[:reached] for e in errors])
+    deep = tuple(
+        np.array([[V[layer] for V in s.deep[:reached]] for s in solutions]) for layer in range(network.n_layers - 1)
+    )
+    responses = (
+        (np.array([s.R for s in solutions]), np.array([s.rho for s in solutions])) if solver == "tangent" else ()
+    )
+    first_trouble = min(solutions, key=lambda s: len(s.train_error) + (s.status == "ok") * 0.5)
+    interrupted = len(solutions) < n_scrambles and first_trouble.status == "ok"
+    return Evolution(
+        train_error=train.mean(axis=0),
+        generalization_error=general.mean(axis=0),
+        deep_weights=tuple(W.mean(axis=0) for W in deep),
+        kernels=Kernels(
+            overlaps,
+            np.array([s.loadings[:reached] for s in solutions]),
+            tuple(s.noise[:reached] for s in solutions),
+            responses,
+            partial(_solve_responses, problem, n_paths, n_scrambles, rng.spawn(1)[0]),
+        ),
+        stderr=StandardErrors(_stderr(train), _stderr(general), tuple(_stderr(W) for W in deep)),
+        aspect_ratio=float(aspect_ratio),
+        solver=solver,
+        n_paths=int(n_paths),
+        n_scrambles=len(solutions),
+        basis_size=max(s.noise.shape[-1] for s in solutions),
+        status="interrupted" if interrupted else first_trouble.status,
+        message=f"interrupted after {len(solutions)} of {n_scrambles} randomizations"
+        if interrupted
+        else first_trouble.message,
+    )
+
+
+def population_error(
+    network: Network, teacher: SingleIndex, overlaps: Overlaps, n_points: int = 2**14, rng=None
+) -> float:
+    """Generalization error E (f(x) - y)^2 of a network with these overlaps on Gaussian features.
+
+    An integral in q + 1 dimensions over the joint Gaussian law of W_1^T x and <x, mu>, by scrambled Sobol points;
+    with ``Overlaps.of(run.final, signal)`` it replaces a test set.
+
+    Examples
+    --------
+    >>> import numpy as np, sedyn
+    >>> network = sedyn.Network((1, 1), ("identity", "identity"))
+    >>> overlaps = sedyn.Overlaps([[2.0]], [0.5], 1.0, deep=([[1.0]],))
+    >>> error = sedyn.population_error(network, sedyn.SingleIndex("linear", noise=0.5), overlaps, rng=0)
+    >>> round(error, 6)  # 2 - 2 * 0.5 + 1 + 0.5**2
+    2.25
+    """
+    network.validate_deep(overlaps.deep)
+    points = gaussian_points(1 + network.widths[0], n_points, np.random.default_rng(rng))
+    return _error_integral(network, teacher, np.sqrt(overlaps.signal_norm2), overlaps.loadings(), overlaps.deep, points)
+
+
+def _error_integral(network, teacher, norm, loadings, deep, points) -> float:
+    residual = network.output(loadings @ points, deep) - teacher.mean_label(norm * points[0])
+    return float(residual @ residual) / len(residual) + teacher.noise**2
+
+
+def _generalization_errors(network, teacher, norm2, solution: Solution, n_points, rng) -> Array:
+    """E (f(U_t) - Y)^2 at every step, on one set of points in 1 + q dimensions (theory 4)."""
+    A, M = solution.loadings, solution.noise
+    rest = psd_sqrt(A[..., 1:] @ np.swapaxes(A[..., 1:], 1, 2) + M @ np.swapaxes(M, 1, 2))
+    loadings = np.concatenate([A[..., :1], rest], axis=-1)
+    points = gaussian_points(loadings.shape[-1], n_points, rng)
+    return np.array(
+        [
+            _error_integral(network, teacher, np.sqrt(norm2), B, V, points)
+            for B, V in zip(loadings, solution.deep, strict=False)
+        ]
+    )
+
+
+def _stderr(samples: Array) -> Array:
+    """Standard error of the mean over axis 0; NaN for a single sample."""
+    if len(samples) < 2:
+        return np.full(samples.shape[1:], np.nan)
+    return samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
+
+
+def _check_tangent(network, n_steps, n_paths):
+    network.require_smooth("the tangent recursion (solver='tangent', and the kernels R and rho)")
+    require_memory(
+        tangent.Responses.memory_bytes(n_steps, network.widths[0], n_paths),
+        f"the tangent recursion over {n_steps} steps and {n_paths} paths",
+        "lower n_paths or n_steps, or use solver='projection'",
+    )
+
+
+def _solve_responses(problem, n_paths, n_scrambles, rng):
+    """R and rho for a run of the projection solver: tangent recursions of at most a gigabyte each."""
+    network, eta, *_ = problem
+    T, q = len(eta), network.widths[0]
+    n_paths = max(16 * (q + 2), min(n_paths, 2**12, 2**30 // tangent.Responses.memory_bytes(max(T, 1), q, 1)))
+    _check_tangent(network, T, n_paths)
+    runs, _ = _randomizations(
+        partial(tangent.solve, *problem, n_paths=n_paths), rng, n_scrambles, T, "response kernels"
+    )
+    return np.array([s.R for s in runs]), np.array([s.rho for s in runs])
+
+
+def _randomizations(solve, rng, n_scrambles, n_steps, label):
+    """Run `solve(rng=, step=)` for independent randomizations, on as many threads as there are cores.
+
+    Returns the solutions and a further generator for each. When interrupted, the complete ones are returned, or else
+    the longest incomplete one.
+    """
+    bar = iter(progress(range(n_scrambles * (n_steps + 1)), n_scrambles * (n_steps + 1), label))
+    lock, stop = Lock(), Event()
+
+    def step():
+        if stop.is_set():
+            raise KeyboardInterrupt
+        with lock:
+            next(bar)
+
+    def one(child):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return solve(rng=child, step=step)
+
+    children = [child.spawn(2) for child in rng.spawn(n_scrambles)]
+    with ThreadPoolExecutor(min(n_scrambles, os.cpu_count() or 1)) as pool:
+        futures = [pool.submit(one, first) for first, _ in children]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            stop.set()
+        finally:  # after an error in one, the others need not go on
+            if any(f.done() and f.exception() for f in futures):
+                stop.set()
+    solutions = [f.result() for f in futures]
+    complete = [(s, second) for s, (_, second) in zip(solutions, children, strict=True) if s.status != "interrupted"]
+    if not complete:
+        longest = max(range(n_scrambles), key=lambda i: len(solutions[i].train_error))
+        if not solutions[longest].train_error:
+            raise KeyboardInterrupt
+        complete = [(solutions[longest], children[longest][1])]
+    kept, random = zip(*complete, strict=True)
+    return list(kept), list(random)

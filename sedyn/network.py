@@ -1,0 +1,294 @@
+"""The network: activations, weights, and the derivatives of one sample's loss.
+
+Samples are columns throughout, as in the theory sheet: ``u = W_1^T x`` is a column of q
+numbers and N samples make an array of shape (q, N).
+
+======== ============================================== ===================
+symbol   name                                           shape
+======== ============================================== ===================
+u        first-layer preactivation                      (q, N)
+V        deep weights (W_2, .., W_L)                    (fan_in, fan_out) each
+f        output of the network                          (N,)
+S        d loss / d u                                   (q, N)
+J        dS / du, the full Hessian of the loss in u     (q, q, N)
+======== ============================================== ===================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import special
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A scalar function with its first two derivatives.
+
+    Each of ``derivative`` and ``second`` is called as ``(a, h)`` with ``h = value(a)`` already
+    known, so that tanh and its relatives need no second evaluation.
+
+    ``smooth`` is False where the first derivative jumps: `second` then misses a delta function,
+    and whatever needs the Hessian (`augmented_gradient_descent`, the tangent solver) refuses it.
+    """
+
+    name: str
+    value: Callable[[Array], Array]
+    derivative: Callable[[Array, Array], Array]
+    second: Callable[[Array, Array], Array]
+    smooth: bool = True
+
+
+def _gauss(a: Array) -> Array:
+    return np.exp(-0.5 * a * a) / np.sqrt(2 * np.pi)
+
+
+def _silu_second(a: Array, h: Array) -> Array:
+    p = special.expit(a)
+    return p * (1 - p) * (2 + a * (1 - 2 * p))
+
+
+def _silu_derivative(a: Array, h: Array) -> Array:
+    p = special.expit(a)
+    return p + h * (1 - p)
+
+
+def _erf_derivative(a: Array, h: Array) -> Array:
+    return 2 / np.sqrt(np.pi) * np.exp(-a * a)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    act.name: act
+    for act in (
+        Activation("tanh", np.tanh, lambda a, h: 1 - h * h, lambda a, h: -2 * h * (1 - h * h)),
+        Activation("sigmoid", special.expit, lambda a, h: h * (1 - h), lambda a, h: h * (1 - h) * (1 - 2 * h)),
+        Activation(
+            "softplus",
+            lambda a: np.logaddexp(0, a),
+            lambda a, h: special.expit(a),
+            lambda a, h: special.expit(a) * special.expit(-a),
+        ),
+        Activation(
+            "gelu",
+            lambda a: a * special.ndtr(a),
+            lambda a, h: special.ndtr(a) + a * _gauss(a),
+            lambda a, h: _gauss(a) * (2 - a * a),
+        ),
+        Activation("silu", lambda a: a * special.expit(a), _silu_derivative, _silu_second),
+        Activation("erf", special.erf, _erf_derivative, lambda a, h: -2 * a * _erf_derivative(a, h)),
+        Activation("identity", lambda a: a, lambda a, h: np.ones_like(a), lambda a, h: np.zeros_like(a)),
+        Activation(
+            "relu",
+            lambda a: np.maximum(a, 0),
+            lambda a, h: (a > 0).astype(a.dtype),
+            lambda a, h: np.zeros_like(a),
+            smooth=False,
+        ),
+    )
+}
+
+SMOOTH_NAMES = ", ".join(name for name, act in ACTIVATIONS.items() if act.smooth and name != "identity")
+
+
+def as_activation(spec) -> Activation:
+    """Turn a registered name, a pair (value, derivative), a triple with the second derivative, or an `Activation`
+    into an `Activation`. With a pair the second derivative is a central difference of the first."""
+    if isinstance(spec, Activation):
+        return spec
+    if isinstance(spec, str):
+        if spec not in ACTIVATIONS:
+            raise ValueError(
+                f"unknown activation {spec!r}; use one of {', '.join(ACTIVATIONS)}, or a pair (value, derivative)"
+            )
+        return ACTIVATIONS[spec]
+    if isinstance(spec, (tuple, list)) and len(spec) in (2, 3) and all(callable(part) for part in spec):
+        value, derivative = spec[:2]
+        if len(spec) == 3:
+            second = spec[2]
+        else:
+            step = 1e-5  # error about step^2 f''''/6 + eps/step, 1e-11 either way
+
+            def second(a):
+                return (derivative(a + step) - derivative(a - step)) / (2 * step)
+
+        name = getattr(value, "__name__", "custom")
+        return Activation(name, value, lambda a, h: derivative(a), lambda a, h: second(a))
+    raise TypeError(f"an activation is a registered name or a pair of callables (value, derivative); got {spec!r}")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """First-layer weights (n_features, q) and the tuple of deep weights W_2, .., W_L, each (fan_in, fan_out)."""
+
+    first: Array
+    deep: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fully connected network with a scalar output and no biases (theory 1).
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Number of outputs of each layer, ``(q, .., 1)``; the number of layers L is its length, at least 2.
+    activations : tuple
+        One per layer: a name out of tanh, sigmoid, softplus, gelu, silu, erf, identity, relu, or callables
+        ``(value, derivative)`` or ``(value, derivative, second derivative)``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When the widths are not positive integers ending in 1, or an activation is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np, sedyn
+    >>> network = sedyn.Network(widths=(3, 1), activations=("tanh", "identity"))
+    >>> weights = network.init(n_features=100, rng=0)
+    >>> weights.first.shape, [W.shape for W in weights.deep]
+    ((100, 3), [(3, 1)])
+    >>> network.predict(weights, np.zeros((5, 100))).shape
+    (5,)
+    """
+
+    widths: tuple[int, ...]
+    activations: tuple
+    _acts: tuple[Activation, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        try:
+            widths = tuple(int(w) for w in self.widths)
+            exact = all(w == v for w, v in zip(widths, self.widths, strict=True))
+        except (TypeError, ValueError):
+            widths, exact = (), False
+        if not exact or len(widths) < 2 or min(widths) < 1 or widths[-1] != 1:
+            raise ValueError(
+                f"widths must be at least two positive integers, the last one 1 (a scalar output); got {self.widths!r}"
+            )
+        given = (self.activations,) if isinstance(self.activations, str) else tuple(self.activations)
+        if len(given) != len(widths):
+            raise ValueError(
+                f"{len(widths)} layers need {len(widths)} activations, one each; got {len(given)}: {given!r}"
+            )
+        object.__setattr__(self, "widths", widths)
+        object.__setattr__(self, "activations", given)
+        object.__setattr__(self, "_acts", tuple(as_activation(a) for a in given))
+
+    @property
+    def n_layers(self) -> int:
+        """L, the number of weight matrices."""
+        return len(self.widths)
+
+    @property
+    def deep_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Shapes of W_2, .., W_L."""
+        return tuple(zip(self.widths[:-1], self.widths[1:], strict=True))
+
+    def init(self, n_features: int, rng=None, scale=1.0) -> Weights:
+        """Draw weights: W_1 with entries N(0, 1/n_features), W_l with entries N(0, 1/fan_in), times `scale`.
+
+        Parameters
+        ----------
+        n_features : int
+        rng : None, int or numpy Generator
+        scale : float or sequence of L floats
+            Multiplies the standard deviation, of every layer or layer by layer.
+        """
+        if int(n_features) != n_features or n_features < 1:
+            raise ValueError(f"n_features must be a positive integer; got {n_features!r}")
+        scales = (
+            np.broadcast_to(np.asarray(scale, float), (self.n_layers,))
+            if np.ndim(scale) == 0
+            else np.asarray(scale, float)
+        )
+        if scales.shape != (self.n_layers,) or not np.all(np.isfinite(scales)):
+            raise ValueError(f"scale must be one finite number or {self.n_layers}, one per layer; got {scale!r}")
+        rng = np.random.default_rng(rng)
+        shapes = ((int(n_features), self.widths[0]), *self.deep_shapes)
+        first, *deep = (
+            s * rng.standard_normal(shape) / np.sqrt(shape[0]) for s, shape in zip(scales, shapes, strict=True)
+        )
+        return Weights(first, tuple(deep))
+
+    def predict(self, weights: Weights, X: Array) -> Array:
+        """Outputs f(x) for the rows of X (m, n_features), shape (m,)."""
+        X = np.asarray(X)
+        if X.ndim != 2 or X.shape[1] != weights.first.shape[0]:
+            raise ValueError(
+                f"X must have {weights.first.shape[0]} columns, like weights.first has rows; got shape {X.shape}"
+            )
+        return self.output((X @ weights.first).T, weights.deep)
+
+    def validate_deep(self, deep, dtype=np.float64) -> tuple[Array, ...]:
+        """Deep weights as arrays of `dtype`; ValueError when they do not fit the network or are not finite."""
+        deep = tuple(np.ascontiguousarray(W, dtype) for W in deep)
+        if tuple(W.shape for W in deep) != self.deep_shapes:
+            raise ValueError(
+                f"the network needs deep weights of shapes {self.deep_shapes}; got {tuple(W.shape for W in deep)}"
+            )
+        if not all(np.all(np.isfinite(W)) for W in deep):
+            raise ValueError("deep weights must be finite; got NaN or infinite entries")
+        return deep
+
+    def require_smooth(self, who: str) -> None:
+        """Raise ValueError, naming smooth relatives, when an activation has no Hessian without delta functions."""
+        rough = [act.name for act in self._acts if not act.smooth]
+        if rough:
+            raise ValueError(
+                f"{who} needs second derivatives, and {', '.join(rough)} has a kink (its second derivative is a "
+                f"delta function); use a smooth relative: {SMOOTH_NAMES} (softplus, gelu or silu are closest to relu)"
+            )
+
+    # ---- one sample's loss (theory 1), on columns; nothing below validates
+
+    def output(self, u: Array, deep) -> Array:
+        """f of preactivations u (q, N), shape (N,)."""
+        h = self._acts[0].value(u)
+        for W, act in zip(deep, self._acts[1:], strict=True):
+            h = act.value(W.T @ h)
+        return h[0]
+
+    def _forward(self, u, deep):
+        a, h = [u], [self._acts[0].value(u)]
+        for W, act in zip(deep, self._acts[1:], strict=True):
+            a.append(W.T @ h[-1])
+            h.append(act.value(a[-1]))
+        return a, h
+
+    def gradients(self, u: Array, y: Array, deep) -> tuple[Array, list[Array], Array]:
+        """Backpropagation of the loss (f - y)^2 / 2.
+
+        Returns S (q, N), the deep gradients summed over the N samples, and the residuals f - y (N,).
+        """
+        a, h = self._forward(u, deep)
+        residual = h[-1][0] - y
+        g = residual[None]  # d loss / d h_l, from the last layer down
+        deep_gradients = []
+        for level in range(len(deep), 0, -1):
+            delta = g * self._acts[level].derivative(a[level], h[level])
+            deep_gradients.append(h[level - 1] @ delta.T)
+            g = deep[level - 1] @ delta
+        return g * self._acts[0].derivative(u, h[0]), deep_gradients[::-1], residual
+
+    def hessian(self, u: Array, y: Array, deep) -> Array:
+        """J = dS/du, the full Hessian of the loss in u (not Gauss-Newton), shape (q, q, N), by forward over reverse."""
+        a, h = self._forward(u, deep)
+        first = [act.derivative(x, v) for act, x, v in zip(self._acts, a, h, strict=True)]
+        second = [act.second(x, v) for act, x, v in zip(self._acts, a, h, strict=True)]
+        q, n = u.shape
+        # forward: da[l][k], the derivative of a_l when u moves along coordinate k
+        da = [np.broadcast_to(np.eye(q)[:, :, None], (q, q, n))]
+        for level, W in enumerate(deep):
+            da.append(np.matmul(W.T, first[level] * da[-1]))
+        g = (h[-1][0] - y)[None]
+        dg = first[-1] * da[-1]
+        for level in range(len(deep), 0, -1):
+            delta = g * first[level]
+            ddelta = dg * first[level] + g * second[level] * da[level]
+            g, dg = deep[level - 1] @ delta, np.matmul(deep[level - 1], ddelta)
+        return np.swapaxes(dg * first[0] + g * second[0] * da[0], 0, 1)

@@ -1,0 +1,59 @@
+"""What both solvers of the state evolution share: Gaussian sample points and the form of a solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+from scipy.stats import qmc
+
+from .network import Array
+
+
+def gaussian_points(dim: int, n_points: int, rng: np.random.Generator, quasi: bool = True) -> Array:
+    """Standard Gaussian points (dim, n_points) with sample mean 0 and sample covariance exactly the identity.
+
+    Scrambled Sobol points (`quasi`) or independent ones, then whitened, which makes every linear and quadratic
+    moment exact (theory 4).
+    """
+    if quasi:
+        sobol = qmc.Sobol(dim, scramble=True, rng=rng)
+        uniform = sobol.random_base2(int(np.ceil(np.log2(n_points))))[:n_points]
+        # the points are multiples of 2^-30, zero included: move them to the middle of their cells
+        points = special.ndtri(uniform.T + 2.0**-31)
+    else:
+        points = rng.standard_normal((dim, n_points))
+    return whiten(points - points.mean(axis=1, keepdims=True))
+
+
+def whiten(rows: Array) -> Array:
+    """Orthonormalise rows in <a, b> = a b^T / N by Cholesky, twice for accuracy."""
+    for _ in range(2):
+        gram = rows @ rows.T / rows.shape[1]
+        rows = np.linalg.inv(np.linalg.cholesky(gram)) @ rows
+    return rows
+
+
+def psd_sqrt(matrix: Array) -> Array:
+    """Symmetric square root with eigenvalues clipped at 0, for one matrix or a stack of them."""
+    values, vectors = np.linalg.eigh((matrix + np.swapaxes(matrix, -1, -2)) / 2)
+    return (vectors * np.sqrt(np.maximum(values, 0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+
+
+@dataclass
+class Solution:
+    """One randomization of a solver, for t = 0..T' (T' < T only when it diverged or was interrupted).
+
+    U_t = loadings_t F_0 + noise_t G with independent standard Gaussian F_0 = (Z / |mu|, U_0 given Z) and G, so that
+    C_(t,s) = loadings_t loadings_s^T + noise_t noise_s^T (theory 4: A_t and sqrt(phi) M_t).
+    """
+
+    train_error: list[float]
+    deep: list[list[Array]]  # per step, W_2, .., W_L
+    loadings: Array  # (T'+1, q, 1 + q)
+    noise: Array  # (T'+1, q, K)
+    R: Array | None = None  # (T, T, q, q), R_(t,s), tangent recursion only
+    rho: Array | None = None  # (T+1, T, q, q)
+    status: str = "ok"
+    message: str = ""

@@ -1,0 +1,88 @@
+"""What all results share: saving to one .npz without pickle, a memory check, and progress on long work."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Base of the frozen result types: arrays, tuples of arrays, numbers, text, None, and nested results."""
+
+    def save(self, path) -> Path:
+        """Write every field to one .npz file (no pickle) and return its path; `load` reads it back."""
+        arrays: dict[str, np.ndarray] = {}
+        layout = _flatten(self, "", arrays)
+        path = Path(path).with_suffix(".npz")
+        np.savez_compressed(path, **(arrays | {"_layout": np.array(json.dumps(layout))}))  # type: ignore[arg-type]
+        return path
+
+    @classmethod
+    def load(cls, path):
+        """Read a result written by `save`. Raises ValueError when the file holds a result of another type."""
+        with np.load(path, allow_pickle=False) as file:
+            layout = json.loads(str(file["_layout"])) if "_layout" in file else {}
+            if layout.get("type") != cls.__name__:
+                raise ValueError(f"{path} holds {layout.get('type', 'no sedyn result')}; expected {cls.__name__}")
+            return _unflatten(layout, file)
+
+
+def _flatten(value, key, arrays):
+    if dataclasses.is_dataclass(value):
+        fields = [f.name for f in dataclasses.fields(value) if not f.name.startswith("_")]
+        return {
+            "type": type(value).__name__,
+            "fields": {name: _flatten(getattr(value, name), f"{key}/{name}", arrays) for name in fields},
+        }
+    if isinstance(value, tuple):
+        return {"type": "tuple", "items": [_flatten(v, f"{key}/{i}", arrays) for i, v in enumerate(value)]}
+    if isinstance(value, np.ndarray):
+        arrays[key] = value
+        return {"type": "array", "key": key}
+    return {"type": "plain", "value": value}
+
+
+def _subclasses(cls):
+    return {c.__name__: c for sub in cls.__subclasses__() for c in (sub, *_subclasses(sub).values())}
+
+
+def _unflatten(layout, file):
+    kind = layout["type"]
+    if kind == "array":
+        return file[layout["key"]]
+    if kind == "tuple":
+        return tuple(_unflatten(item, file) for item in layout["items"])
+    if kind == "plain":
+        return layout["value"]
+    return _subclasses(Result)[kind](**{name: _unflatten(part, file) for name, part in layout["fields"].items()})
+
+
+def require_memory(n_bytes: float, what: str, remedy: str) -> None:
+    """Raise MemoryError when `n_bytes` exceed what the machine has, saying what needs them and what to lower."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if n_bytes > 0.8 * total:
+        raise MemoryError(
+            f"{what} needs {n_bytes / 2**30:.1f} GiB and this machine has {total / 2**30:.1f} GiB; {remedy}"
+        )
+
+
+def progress(iterable, total: int, label: str):
+    """Wrap `iterable` in a tqdm bar that appears after 3 seconds, in a terminal or notebook only (needs tqdm)."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if not (sys.stderr.isatty() or type(shell).__name__ == "ZMQInteractiveShell"):
+        return iterable
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return iterable
+    return tqdm(iterable, total=total, desc=label, delay=3, leave=False, file=sys.stdout if shell else None)

@@ -1,0 +1,150 @@
+"""Problems and simulations shared by the tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sedyn
+
+# Theory 7: reference problems, every value a mean of 12 runs at N = 32,768; t = 0, T//8, 2 (T//8), ..
+REFERENCE = {
+    "A": dict(
+        widths=(3, 1),
+        activations=("tanh", "identity"),
+        deep=([[1.0], [-0.8], [0.6]],),
+        link=lambda z: z + 0.5 * np.sin(2 * z),
+        noise=0.3,
+        aspect_ratio=1.5,
+        step_size=0.2,
+        n_steps=40,
+        train=[2.2742, 0.4697, 0.2270, 0.1431, 0.1033, 0.0803, 0.0652, 0.0546, 0.0467],
+        train_se=0.0004,
+        general=[2.2742, 1.0932, 0.8513, 0.7402, 0.6779, 0.6395, 0.6146, 0.5978, 0.5864],
+        general_se=0.0005,
+        deep_end=[1.074, -0.861, 0.671],
+        deep_se=0.0005,
+    ),
+    "B": dict(
+        widths=(3, 3, 1),
+        activations=("tanh", "tanh", "identity"),
+        deep=([[0.9, -0.4, 0.3], [0.2, 0.8, -0.5], [-0.6, 0.1, 0.7]], [[1.0], [0.7], [-0.9]]),
+        link=lambda z: np.tanh(2 * z),
+        noise=0.2,
+        aspect_ratio=2.0,
+        step_size=0.3,
+        n_steps=60,
+        train=[1.4118, 0.2301, 0.1211, 0.0816, 0.0616, 0.0497, 0.0418, 0.0362, 0.0320],
+        train_se=0.0003,
+        general=[1.4117, 0.4983, 0.3848, 0.3304, 0.2997, 0.2808, 0.2685, 0.2600, 0.2541],
+        general_se=0.0003,
+        deep_end=[0.910, -0.446, 0.253, 0.215, 0.708, -0.433, -0.560, 0.215, 0.682, 0.917, 0.623, -0.785],
+        deep_se=0.0007,
+    ),
+    "C": dict(
+        widths=(4, 3, 1),
+        activations=("tanh", "tanh", "identity"),
+        deep=(
+            [[0.8, -0.3, 0.4], [0.1, 0.9, -0.2], [-0.5, 0.2, 0.6], [0.3, -0.7, 0.5]],
+            [[1.2], [-0.8], [1.0]],
+        ),
+        link="relu",
+        noise=0.5,
+        aspect_ratio=0.8,
+        step_size=0.1,
+        n_steps=80,
+        train=[1.9948, 0.2665, 0.1387, 0.0872, 0.0602, 0.0444, 0.0344, 0.0278, 0.0231],
+        train_se=0.0004,
+        general=[1.9948, 1.1951, 1.2194, 1.2751, 1.3285, 1.3747, 1.4138, 1.4471, 1.4755],
+        general_se=0.0004,
+        deep_end=[0.790, -0.272, 0.377, 0.083, 0.927, -0.234, -0.520, 0.197, 0.624]
+        + [0.292, -0.691, 0.505, 1.184, -0.834, 1.017],
+        deep_se=0.0005,
+    ),
+}
+
+
+def reference_problem(name):
+    """(network, training, teacher, overlaps, aspect_ratio) of a problem of theory 7."""
+    p = REFERENCE[name]
+    q = p["widths"][0]
+    return (
+        sedyn.Network(p["widths"], p["activations"]),
+        sedyn.Training(p["step_size"], p["n_steps"]),
+        sedyn.SingleIndex(p["link"], p["noise"]),
+        sedyn.Overlaps(np.eye(q), np.zeros(q), 1.0, p["deep"]),
+        p["aspect_ratio"],
+    )
+
+
+def general_problem(n_steps=12):
+    """Nothing special about it: three layers, q = 3, correlated neurons that already see the signal, non-symmetric
+    deep weights, one step size per layer."""
+    return (
+        sedyn.Network((3, 2, 1), ("tanh", "gelu", "identity")),
+        sedyn.Training((0.3, 0.2, 0.25), n_steps),
+        sedyn.SingleIndex(lambda z: np.tanh(2 * z) + 0.3 * z**2, 0.3),
+        sedyn.Overlaps(
+            [[1.0, 0.4, -0.2], [0.4, 0.8, 0.1], [-0.2, 0.1, 1.2]],
+            [0.3, -0.2, 0.5],
+            1.2,
+            ([[0.9, -0.4], [0.2, 0.8], [-0.6, 0.5]], [[1.0], [-0.7]]),
+        ),
+        1.25,
+    )
+
+
+def weights_with(overlaps, n_features, rng):
+    """Weights and a signal in R^n_features whose overlaps are exactly these."""
+    q = len(overlaps.cross)
+    frame = np.linalg.qr(rng.standard_normal((n_features, q + 1)))[0]  # orthonormal columns
+    # loadings: W_1 = frame @ loadings^T, mu = |mu| frame[:, 0]
+    first = frame @ overlaps.loadings().T
+    return sedyn.Weights(first, overlaps.deep), np.sqrt(overlaps.signal_norm2) * frame[:, 0]
+
+
+def simulate(problem, n_features, n_runs, rng, features="gaussian"):
+    """Runs of gradient descent from one initialization with these overlaps, the data drawn afresh for each.
+
+    Returns train errors and generalization errors (n_runs, T+1), deep weights per layer, and the overlap kernels
+    C (n_runs, T+1, T+1, q, q) and c (n_runs, T+1, q)."""
+    network, training, teacher, overlaps, phi = problem
+    weights, signal = weights_with(overlaps, n_features, rng)
+    train, general, deep, C, c = [], [], [], [], []
+    for _ in range(n_runs):
+        X, y = teacher.sample(round(phi * n_features), signal, features, rng)
+        run = sedyn.gradient_descent(network, training, weights, X, y, first_weights_at="all")
+        W, T = run.first_weights, training.n_steps
+        at = [
+            sedyn.Overlaps.of(sedyn.Weights(W[t], tuple(V[t] for V in run.deep_weights)), signal) for t in range(T + 1)
+        ]
+        train.append(run.train_error)
+        general.append([sedyn.population_error(network, teacher, o, n_points=2**12, rng=0) for o in at])
+        deep.append(run.deep_weights)
+        C.append(np.einsum("tnk,snl->tskl", W, W, optimize=True))
+        c.append(W.transpose(0, 2, 1) @ signal)
+    return (
+        np.array(train),
+        np.array(general),
+        tuple(np.array(layer) for layer in zip(*deep, strict=True)),
+        np.array(C),
+        np.array(c),
+    )
+
+
+def z_scores(runs, theory, theory_se):
+    """(mean over runs - theory) / standard error of the difference; 0 where neither side varies at all."""
+    se = np.sqrt(runs.var(axis=0, ddof=1) / len(runs) + np.nan_to_num(theory_se) ** 2)
+    difference = runs.mean(axis=0) - theory
+    fixed = se < 1e-9
+    assert np.abs(difference[fixed]).max(initial=0) < 1e-6
+    return np.where(fixed, 0, difference / np.where(fixed, 1, se))
+
+
+def rms(z):
+    return float(np.sqrt(np.mean(np.square(z))))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(2718)
