@@ -1,0 +1,269 @@
+"""Command line: ``python -m sedyn run`` and ``python -m sedyn estimate data.csv --target COLUMN``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .augmented import augmented_gradient_descent
+from .data import SingleIndex, random_signal
+from .descent import Trajectory, gradient_descent
+from .evolution import Evolution, Overlaps, population_error, state_evolution
+from .network import Array, Network, Weights
+from .tabular import read_csv, scale_target, whiten
+from .training import Training
+
+N_TRAIN = 400  # digits: training rows, all others are held out
+N_PRINTED = 8  # tables show this many equal intervals of the run
+
+
+# ---- the main job: theory against simulation, then real data
+
+
+def simulate_and_predict(n_features: int, n_runs: int, rng) -> tuple[Evolution, list[Trajectory]]:
+    """Predict training from one individual initialization, and train from it on `n_runs` simulated data sets.
+
+    Each run's generalization error is that of its weights on fresh Gaussian features: an integral, not a test set.
+    """
+    network, training = Network((3, 1), ("tanh", "identity")), Training(step_size=0.2, n_steps=40)
+    teacher = SingleIndex(link=lambda z: z + 0.5 * np.sin(2 * z), noise=0.3)
+    weights, signal = network.init(n_features, rng=rng), random_signal(n_features, rng=rng)
+    n_samples = 3 * n_features // 2
+    theory = state_evolution(
+        network, training, teacher, Overlaps.of(weights, signal), aspect_ratio=n_samples / n_features, rng=rng
+    )
+    runs = []
+    for _ in range(n_runs):
+        X, y = teacher.sample(n_samples, signal, rng=rng)
+        run = gradient_descent(network, training, weights, X, y, first_weights_at="all")
+        assert run.first_weights is not None
+        steps = (Weights(first, tuple(deep)) for first, *deep in zip(run.first_weights, *run.deep_weights, strict=True))
+        errors = [population_error(network, teacher, Overlaps.of(now, signal), 2**12, rng) for now in steps]
+        runs.append(dataclasses.replace(run, generalization_error=np.array(errors), first_weights=None))
+    return theory, runs
+
+
+def load_digits() -> tuple[Array, Array, int]:
+    """scikit-learn's digits: whitened pixels, parity of the digit (even +1, odd -1), and the number of pixels dropped.
+
+    Pixels whose standard deviation is below half a grey level of the 16 hardly vary, and whitening would blow them up.
+    """
+    try:
+        from sklearn.datasets import load_digits as load
+    except ImportError:
+        raise ImportError('the digits come with scikit-learn; install it with: pip install "sedyn[data]"') from None
+    pixels, digit = load(return_X_y=True)
+    varied = pixels.std(axis=0) >= 0.5
+    return whiten(pixels[:, varied]), np.where(digit % 2 == 0, 1.0, -1.0), int(np.sum(~varied))
+
+
+def train_on_digits(X: Array, y: Array, rng) -> Trajectory:
+    """One run on `N_TRAIN` random rows that estimates its own error; the other rows are only scored."""
+    network, training = Network((3, 1), ("tanh", "identity")), Training(step_size=0.1, n_steps=40)
+    order = rng.permutation(len(y))
+    train, held_out = order[:N_TRAIN], order[N_TRAIN:]
+    weights = network.init(X.shape[1], rng=rng)
+    return augmented_gradient_descent(network, training, weights, X[train], y[train], test=(X[held_out], y[held_out]))
+
+
+def z_scores(theory: Evolution, runs: list[Trajectory], name: str) -> Array:
+    """(mean over runs - theory) / combined standard error, at every step."""
+    values = np.array([getattr(run, name) for run in runs])
+    stderr = np.hypot(values.std(axis=0, ddof=1) / np.sqrt(len(runs)), getattr(theory.stderr, name))
+    return (values.mean(axis=0) - getattr(theory, name)) / stderr
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.n_runs < 2 or args.n_features < 10:
+        raise ValueError(
+            f"need --n-runs of at least 2 and --n-features of at least 10; got {args.n_runs} and {args.n_features}"
+        )
+    started = time.perf_counter()
+    digits, parity, n_dropped = load_digits()  # first, so that a missing extra is reported at once
+    rng_simulated, rng_digits = np.random.default_rng(args.seed).spawn(2)
+
+    theory, runs = simulate_and_predict(args.n_features, args.n_runs, rng_simulated)
+    names = ("train_error", "generalization_error")
+    simulated = {name: np.mean([getattr(run, name) for run in runs], axis=0) for name in names}
+    z = {name: z_scores(theory, runs, name) for name in names}
+    shown = _printed_steps(len(theory.train_error))
+    print(
+        f"Simulated data: two-layer tanh network of width 3, n = {args.n_features} features, "
+        f"m = {3 * args.n_features // 2} rows,\none individual initialization, {args.n_runs} independent data sets\n"
+    )
+    print("         training error                  generalization error")
+    _print_table(
+        ("t", "simulated", "predicted", "z", "simulated", "predicted", "z"),
+        (5, 11, 11, 7, 13, 11, 7),
+        ("d", ".4f", ".4f", ".2f", ".4f", ".4f", ".2f"),
+        [shown, *(column[shown] for name in names for column in (simulated[name], getattr(theory, name), z[name]))],
+    )
+    rms = float(np.sqrt(np.mean([z[name][shown] ** 2 for name in names])))
+    print(f"\nRoot mean square z: {rms:.2f} (the steps share their runs, so their z-scores move together)")
+
+    blind = train_on_digits(digits, parity, rng_digits)
+    assert blind.estimated_error is not None and blind.generalization_error is not None
+    shown = _printed_steps(len(blind.train_error))
+    print(
+        f"\nReal data: scikit-learn's digits, {digits.shape[1]} pixels ({n_dropped} constant or nearly constant ones "
+        f"dropped), whitened\nover all {len(digits)} rows without their labels; label: parity as +1 or -1; "
+        f"{N_TRAIN} training rows, the others held out\n"
+    )
+    _print_table(
+        ("t", "training", "estimated", "held-out"),
+        (5, 11, 11, 11),
+        ("d", ".3f", ".3f", ".3f"),
+        [shown, *(e[shown] for e in (blind.train_error, blind.estimated_error, blind.generalization_error))],
+    )
+
+    gap = float(np.max(np.abs(blind.estimated_error / blind.generalization_error - 1)))
+    chance = np.sqrt(2 / N_TRAIN + 2 / (len(digits) - N_TRAIN))
+    print(
+        f"\nEstimated and held-out error differ by up to {gap:.0%}; averages over {N_TRAIN} and "
+        f"{len(digits) - N_TRAIN} rows are expected to differ by about {chance:.0%}"
+    )
+
+    import matplotlib.pyplot as plt
+
+    from . import plot
+
+    with plt.style.context(plot.STYLE):
+        fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.3))
+        plot.learning_curves(theory, runs, ax=left)
+        left.set_title(
+            f"Simulated data: the theory (lines) predicts\ngradient descent (points: mean of {len(runs)} runs)"
+        )
+        plot.estimated_error(blind, ax=right)
+        right.set_title(
+            f"Digits, {N_TRAIN} training rows: their own estimate (green)\nagainst the error on held-out rows (points)"
+        )
+    paths = plot.save(fig, _stem(args.output))
+    plt.close(fig)
+    print(f"\nWrote {paths[0]} and {paths[1]} after {time.perf_counter() - started:.0f} s")
+
+
+# ---- the user's own table
+
+
+def estimate(args: argparse.Namespace) -> None:
+    table = read_csv(args.csv, args.target)
+    m, n = table.X.shape
+    if m < 2 * n or m < 20:
+        raise ValueError(
+            f"too few rows: {m} for {n} features; the estimate needs at least {max(20, 2 * n)}; "
+            "add rows or remove columns"
+        )
+    X, target = whiten(table.X, names=table.names), scale_target(table.y)
+    network = Network((args.width, 1), ("tanh", "identity"))
+    rng = np.random.default_rng(args.seed)
+    training = Training(args.step_size, args.n_steps)
+    run = augmented_gradient_descent(network, training, network.init(n, rng=rng), X, target.labels)
+    if run.status == "diverged":
+        raise ValueError(f"{run.message} (--step-size, here {args.step_size:g})")
+    assert run.estimated_error is not None
+    kind = "two values, as -1 and +1" if target.binary else "standardised"
+    print(
+        f"{args.csv}: {m} rows, {n} features (whitened), target {table.target!r} ({kind})\n"
+        f"Mean squared errors; last, the estimate as a root mean square in units of {table.target!r}\n"
+    )
+    shown = _printed_steps(len(run.train_error))
+    root = target.scale * np.sqrt(run.estimated_error)
+    _print_table(
+        ("t", "training", "estimated", "root mean sq."),
+        (5, 11, 11, 15),
+        ("d", ".4f", ".4f", ".4g"),
+        [shown, run.train_error[shown], run.estimated_error[shown], root[shown]],
+    )
+    best = int(np.argmin(run.estimated_error))
+    print(
+        f"\nBest stopping time: t = {best}, estimated generalization error {run.estimated_error[best]:.4f}: "
+        f"root mean square {root[best]:.4g} in units of {table.target!r}"
+        f"\nAn average over {m} rows is uncertain by roughly {np.sqrt(2 / m):.0%}."
+    )
+    if run.message:
+        print(run.message)
+    if best == len(run.train_error) - 1:
+        print("The estimate still falls at the last step; a larger --n-steps may do better.")
+    if m < 4 * n:
+        print(f"Whitened on its own {m} rows with {n} columns: below 4 rows per column the estimate tends to read low.")
+
+    import matplotlib.pyplot as plt
+
+    from . import plot
+
+    with plt.style.context(plot.STYLE):
+        fig, ax = plt.subplots()
+        plot.estimated_error(run, ax=ax)
+        ax.set_title(f"{table.target}: training error and estimated generalization error", parse_math=False)
+    ax.set_ylabel("mean squared error (target standardised)" if not target.binary else "mean squared error (target ±1)")
+    paths = plot.save(fig, _stem(args.output or f"{Path(args.csv).stem}_estimate.png"))
+    plt.close(fig)
+    print(f"Wrote {paths[0]} and {paths[1]}")
+
+
+# ---- shared
+
+
+def _printed_steps(length: int) -> Array:
+    return np.unique(np.linspace(0, length - 1, N_PRINTED + 1).round().astype(int))
+
+
+def _print_table(header, widths, formats, columns) -> None:
+    print("".join(f"{name:>{width}}" for name, width in zip(header, widths, strict=True)))
+    for row in zip(*columns, strict=True):
+        print("".join(f"{format(v, f):>{width}}" for v, f, width in zip(row, formats, widths, strict=True)))
+
+
+def _stem(output: str) -> Path:
+    path = Path(output)
+    return path.with_suffix("") if path.suffix in (".png", ".svg") else path
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m sedyn", description="Gradient descent and its precise theory, compared."
+    )
+    commands = top.add_subparsers(required=True, metavar="command")
+
+    job = commands.add_parser("run", help="theory against simulation, and the estimated error on real digits")
+    job.add_argument("--output", default="figures/main.png", help="picture, PNG and SVG (default: %(default)s)")
+    job.add_argument(
+        "--n-features", type=int, default=1000, help="features of the simulated data (default: %(default)s)"
+    )
+    job.add_argument("--n-runs", type=int, default=20, help="simulated data sets (default: %(default)s)")
+    job.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    job.set_defaults(command=run)
+
+    job = commands.add_parser("estimate", help="estimated generalization error and best stopping time for a CSV file")
+    job.add_argument("csv", help="comma-separated file with a header line; all columns numeric")
+    job.add_argument("--target", required=True, help="the column to predict; all others are features")
+    job.add_argument("--step-size", type=float, default=0.1, help="default: %(default)s")
+    job.add_argument("--n-steps", type=int, default=40, help="default: %(default)s")
+    job.add_argument("--width", type=int, default=3, help="neurons of the first layer (default: %(default)s)")
+    job.add_argument("--seed", type=int, default=0, help="of the initial weights (default: %(default)s)")
+    job.add_argument("--output", help="picture, PNG and SVG (default: the file's name with _estimate)")
+    job.set_defaults(command=estimate)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return the exit status: 0, or 2 after one line on standard error saying what is wrong."""
+    args = parser().parse_args(argv)
+    try:
+        args.command(args)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        print(f"sedyn: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    import matplotlib
+
+    matplotlib.use("Agg")  # files only, no window
+    sys.exit(main())

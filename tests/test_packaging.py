@@ -1,0 +1,81 @@
+"""Files that must agree with each other: pyproject, environment, Makefile, README, citation."""
+
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+import matplotlib
+import yaml
+
+import sedyn
+
+matplotlib.use("Agg")
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+MAKEFILE = (ROOT / "Makefile").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def test_environment_installs_the_package_with_all_extras():
+    *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert conda == ["python" + PROJECT["project"]["requires-python"], "pip"]
+    (requirement,) = pip["pip"]
+    assert set(re.fullmatch(r"-e \.\[(.*)\]", requirement).group(1).split(",")) == set(
+        PROJECT["project"]["optional-dependencies"]
+    )
+
+
+def test_makefile_installs_declared_extras():
+    installed = [set(extras.split(",")) for extras in re.findall(r'-e "\.\[(.*?)\]"', MAKEFILE)]
+    assert set.union(*installed) == set(PROJECT["project"]["optional-dependencies"])
+    assert {"data"} <= set.intersection(*installed)
+
+
+def test_every_dependency_has_an_upper_bound():
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    for requirement in [*PROJECT["project"]["dependencies"], *(r for extra in extras for r in extra)]:
+        assert requirement.startswith("sedyn[") or "<" in requirement or "==" in requirement, requirement
+
+
+def test_style_is_installed_and_declared():
+    style = resources.files("sedyn") / "sedyn.mplstyle"
+    assert style.is_file()
+    with matplotlib.style.context("sedyn.sedyn"):
+        assert matplotlib.rcParams["axes.spines.right"] is False
+    data = [path for path in (ROOT / "sedyn").iterdir() if path.is_file() and path.suffix != ".py"]
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["sedyn"]
+    assert data and all(any(path.match(pattern) for pattern in patterns) for path in data)
+
+
+def test_one_version():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == sedyn.__version__
+    assert re.search(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.M).group(1) == sedyn.__version__
+    assert "version" not in PROJECT["project"]
+
+
+def test_commands_in_the_texts_are_make_targets():
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
+    assert {"run", "test", "test-all", "lab", "notebooks", "figures", "bench", "check", "clean", "help"} <= targets
+    for text in (README, (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / ".ci/run").read_text()):
+        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M))
+        assert named and named <= targets
+
+
+def test_links_in_the_texts_lead_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / name).read_text()):
+            if link.startswith("notebooks/") and not list((ROOT / "notebooks").glob("*.ipynb")):
+                continue  # a checkout without the course
+            assert (ROOT / link).exists(), f"{name} links to {link}"
+
+
+def test_readme_example_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    exec(compile(example, "README.md", "exec"), {})
+    simulated, predicted, estimated = map(float, capsys.readouterr().out.split())
+    # one run on m = 1500 rows, scored on 5000: relative standard deviations of some percent each (theory 4)
+    assert abs(simulated / predicted - 1) < 0.2 and abs(estimated / predicted - 1) < 0.2
+    assert (tmp_path / "curves.png").exists()
