@@ -4,6 +4,8 @@ BIN := .venv/bin
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 BENCHMARKS := $(wildcard benchmarks/*.py)
 export MPLBACKEND = Agg
+# The solvers run their own threads and work on thin matrices: a second BLAS thread only slows them.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all lab notebooks figures bench check clean

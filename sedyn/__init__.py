@@ -3,8 +3,17 @@
 from .augmented import augmented_gradient_descent
 from .data import SingleIndex, random_signal, sample_features
 from .descent import Trajectory, gradient_descent
-from .evolution import Evolution, Kernels, Overlaps, StandardErrors, population_error, state_evolution
+from .evolution import (
+    Evolution,
+    Kernels,
+    Overlaps,
+    StandardErrors,
+    population_error,
+    population_errors,
+    state_evolution,
+)
 from .network import Activation, Network, Weights
+from .results import z_scores
 from .training import Training
 
 __version__ = "0.1.0"
@@ -24,9 +33,11 @@ __all__ = [
     "gradient_descent",
     "plot",
     "population_error",
+    "population_errors",
     "random_signal",
     "sample_features",
     "state_evolution",
+    "z_scores",
 ]
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from .augmented import augmented_gradient_descent
 from .data import SingleIndex, random_signal
 from .descent import Trajectory, gradient_descent
-from .evolution import Evolution, Overlaps, population_error, state_evolution
-from .network import Array, Network, Weights
+from .evolution import Evolution, Overlaps, population_errors, state_evolution
+from .network import Array, Network
+from .results import z_scores
 from .tabular import read_csv, scale_target, whiten
 from .training import Training
 
@@ -41,10 +42,8 @@ def simulate_and_predict(n_features: int, n_runs: int, rng) -> tuple[Evolution, 
     for _ in range(n_runs):
         X, y = teacher.sample(n_samples, signal, rng=rng)
         run = gradient_descent(network, training, weights, X, y, first_weights_at="all")
-        assert run.first_weights is not None
-        steps = (Weights(first, tuple(deep)) for first, *deep in zip(run.first_weights, *run.deep_weights, strict=True))
-        errors = [population_error(network, teacher, Overlaps.of(now, signal), 2**12, rng) for now in steps]
-        runs.append(dataclasses.replace(run, generalization_error=np.array(errors), first_weights=None))
+        errors = population_errors(network, teacher, run, signal, rng=rng)
+        runs.append(dataclasses.replace(run, generalization_error=errors, first_weights=None, first_weights_at=()))
     return theory, runs
 
 
@@ -71,13 +70,6 @@ def train_on_digits(X: Array, y: Array, rng) -> Trajectory:
     return augmented_gradient_descent(network, training, weights, X[train], y[train], test=(X[held_out], y[held_out]))
 
 
-def z_scores(theory: Evolution, runs: list[Trajectory], name: str) -> Array:
-    """(mean over runs - theory) / combined standard error, at every step."""
-    values = np.array([getattr(run, name) for run in runs])
-    stderr = np.hypot(values.std(axis=0, ddof=1) / np.sqrt(len(runs)), getattr(theory.stderr, name))
-    return (values.mean(axis=0) - getattr(theory, name)) / stderr
-
-
 def run(args: argparse.Namespace) -> None:
     if args.n_runs < 2 or args.n_features < 10:
         raise ValueError(
@@ -89,8 +81,9 @@ def run(args: argparse.Namespace) -> None:
 
     theory, runs = simulate_and_predict(args.n_features, args.n_runs, rng_simulated)
     names = ("train_error", "generalization_error")
-    simulated = {name: np.mean([getattr(run, name) for run in runs], axis=0) for name in names}
-    z = {name: z_scores(theory, runs, name) for name in names}
+    samples = {name: np.array([getattr(run, name) for run in runs]) for name in names}
+    simulated = {name: samples[name].mean(axis=0) for name in names}
+    z = {name: z_scores(samples[name], getattr(theory, name), getattr(theory.stderr, name)) for name in names}
     shown = _printed_steps(len(theory.train_error))
     print(
         f"Simulated data: two-layer tanh network of width 3, n = {args.n_features} features, "

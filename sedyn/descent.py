@@ -60,6 +60,12 @@ class Trajectory(Result):
         """The weights at the last step, ready for `Network.predict`."""
         return Weights(self.final_first, tuple(W[-1] for W in self.deep_weights))
 
+    def weights_at(self, t: int) -> Weights:
+        """The weights at step t. Raises ValueError when W_1 was not kept there (`first_weights_at`)."""
+        if self.first_weights is None or t not in self.first_weights_at:
+            raise ValueError(f"W_1 was kept at steps {self.first_weights_at}, not at {t}; add it to first_weights_at")
+        return Weights(self.first_weights[self.first_weights_at.index(t)], tuple(W[t] for W in self.deep_weights))
+
 
 @dataclass
 class State:

@@ -389,6 +389,22 @@ def population_error(
     return _error_integral(network, teacher, np.sqrt(overlaps.signal_norm2), overlaps.loadings(), overlaps.deep, points)
 
 
+def population_errors(
+    network: Network, teacher: SingleIndex, run, signal: Array, n_points: int = 2**12, rng=None
+) -> Array:
+    """`population_error` at every step of a run that kept all its first-layer weights, shape (T'+1,).
+
+    Pass a Generator, not a seed, when averaging over runs: one seed gives all of them the same integration error.
+
+    Raises ValueError when the run was made without ``first_weights_at="all"``.
+    """
+    rng = np.random.default_rng(rng)
+    steps = range(len(run.train_error))
+    return np.array(
+        [population_error(network, teacher, Overlaps.of(run.weights_at(t), signal), n_points, rng) for t in steps]
+    )
+
+
 def _error_integral(network, teacher, norm, loadings, deep, points) -> float:
     residual = network.output(loadings @ points, deep) - teacher.mean_label(norm * points[0])
     return float(residual @ residual) / len(residual) + teacher.noise**2

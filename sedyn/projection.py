@@ -134,7 +134,8 @@ def solve(network, eta, teacher, overlaps, phi, *, n_paths, rng, step, tolerance
                 needed = 6 * E.dim * (T + 1) / (t + 1)
                 raise ValueError(
                     f"n_paths = {n_paths} is too small: at step {t} of {T} the gradients already span {len(Q)} "
-                    f"directions; use n_paths = {2 ** int(np.ceil(np.log2(needed)))} or more, fewer steps, or a larger tolerance"
+                    f"directions; use n_paths = {2 ** int(np.ceil(np.log2(needed)))} or more, "
+                    "fewer steps, or a larger tolerance"
                 )
             in_G = np.concatenate([in_G, born])
             grown = ((0, 0), (0, len(born)))

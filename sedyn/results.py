@@ -63,6 +63,40 @@ def _unflatten(layout, file):
     return _subclasses(Result)[kind](**{name: _unflatten(part, file) for name, part in layout["fields"].items()})
 
 
+def z_scores(samples, predicted, stderr=0.0):
+    """(mean over runs - prediction) / standard error of the difference, entry by entry.
+
+    Parameters
+    ----------
+    samples : (n_runs, ...) array
+        One measured curve, matrix or kernel per independent run, at least two.
+    predicted : (...) array
+        What the theory says.
+    stderr : (...) array
+        The theory's own standard error; NaN counts as 0.
+
+    Returns
+    -------
+    (...) array
+        Exactly 0 where neither side varies and both agree to rounding. Entries of one curve share their runs: they
+        move together, and their root mean square fluctuates more than that of independent numbers.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> sedyn.z_scores([[1.0, 5.0], [3.0, 5.0]], [1.0, 5.0]).tolist()
+    [1.0, 0.0]
+    """
+    samples = np.asarray(samples, float)
+    if len(samples) < 2:
+        raise ValueError(f"z-scores need at least two runs to know their spread; got {len(samples)}")
+    difference = samples.mean(axis=0) - predicted
+    error = np.sqrt(samples.var(axis=0, ddof=1) / len(samples) + np.nan_to_num(stderr) ** 2)
+    rounding = 1e-10 * (1 + np.abs(predicted))
+    agrees = (error < rounding) & (np.abs(difference) < 1e3 * rounding)
+    return np.where(agrees, 0.0, difference / np.maximum(error, rounding))
+
+
 def require_memory(n_bytes: float, what: str, remedy: str) -> None:
     """Raise MemoryError when `n_bytes` exceed what the machine has, saying what needs them and what to lower."""
     try:
@@ -85,4 +119,4 @@ def progress(iterable, total: int, label: str):
         from tqdm import tqdm
     except ImportError:
         return iterable
-    return tqdm(iterable, total=total, desc=label, delay=3, leave=False, file=sys.stdout if shell else None)
+    return tqdm(iterable, total=total, desc=label, delay=3, leave=False)

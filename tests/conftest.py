@@ -114,12 +114,9 @@ def simulate(problem, n_features, n_runs, rng, features="gaussian"):
     for _ in range(n_runs):
         X, y = teacher.sample(round(phi * n_features), signal, features, rng)
         run = sedyn.gradient_descent(network, training, weights, X, y, first_weights_at="all")
-        W, T = run.first_weights, training.n_steps
-        at = [
-            sedyn.Overlaps.of(sedyn.Weights(W[t], tuple(V[t] for V in run.deep_weights)), signal) for t in range(T + 1)
-        ]
+        W = run.first_weights
         train.append(run.train_error)
-        general.append([sedyn.population_error(network, teacher, o, n_points=2**12, rng=0) for o in at])
+        general.append(sedyn.population_errors(network, teacher, run, signal, rng=rng))
         deep.append(run.deep_weights)
         C.append(np.einsum("tnk,snl->tskl", W, W, optimize=True))
         c.append(W.transpose(0, 2, 1) @ signal)
@@ -130,15 +127,6 @@ def simulate(problem, n_features, n_runs, rng, features="gaussian"):
         np.array(C),
         np.array(c),
     )
-
-
-def z_scores(runs, theory, theory_se):
-    """(mean over runs - theory) / standard error of the difference; 0 where neither side varies at all."""
-    se = np.sqrt(runs.var(axis=0, ddof=1) / len(runs) + np.nan_to_num(theory_se) ** 2)
-    difference = runs.mean(axis=0) - theory
-    fixed = se < 1e-9
-    assert np.abs(difference[fixed]).max(initial=0) < 1e-6
-    return np.where(fixed, 0, difference / np.where(fixed, 1, se))
 
 
 def rms(z):

@@ -185,14 +185,7 @@ def test_run_prints_both_tables_and_writes_the_picture(capsys, tmp_path):
 
 
 def test_z_scores_combine_both_standard_errors():
-    class Fake:
-        pass
-
-    theory, runs = Fake(), [Fake(), Fake()]
-    theory.train_error, theory.stderr = np.array([1.0]), Fake()
-    theory.stderr.train_error = np.array([4.0])
-    runs[0].train_error, runs[1].train_error = np.array([8.0]), np.array([14.0])  # mean 11, standard error 3
-    np.testing.assert_allclose(z_scores(theory, runs, "train_error"), [(11 - 1) / 5])
+    np.testing.assert_allclose(z_scores([[8.0], [14.0]], [1.0], [4.0]), [(11 - 1) / 5])  # mean 11, standard error 3
 
 
 def test_digits_are_whitened_and_labelled_by_parity():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import sedyn
-from tests.conftest import general_problem, reference_problem, rms, simulate, z_scores
+from sedyn import z_scores
+from tests.conftest import general_problem, reference_problem, rms, simulate
 
 FEATURES = ["gaussian", "rademacher", ("student_t", 10)]
 
