@@ -1,6 +1,6 @@
 """sedyn: the precise theory of gradient descent in finite-width networks, side by side with gradient descent itself."""
 
-from .augmented import augmented_gradient_descent
+from .augmented import AssumptionWarning, augmented_gradient_descent
 from .data import SingleIndex, random_signal, sample_features
 from .descent import Trajectory, gradient_descent
 from .evolution import (
@@ -14,22 +14,27 @@ from .evolution import (
 )
 from .network import Activation, Network, Weights
 from .results import z_scores
+from .selection import Candidate, Stop, early_stop, tune
 from .training import Training
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "AssumptionWarning",
+    "Candidate",
     "Evolution",
     "Kernels",
     "Network",
     "Overlaps",
     "SingleIndex",
+    "Stop",
     "StandardErrors",
     "Training",
     "Trajectory",
     "Weights",
     "augmented_gradient_descent",
+    "early_stop",
     "gradient_descent",
     "plot",
     "population_error",
@@ -37,6 +42,7 @@ __all__ = [
     "random_signal",
     "sample_features",
     "state_evolution",
+    "tune",
     "z_scores",
 ]
 

@@ -6,20 +6,23 @@ import argparse
 import dataclasses
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from .augmented import augmented_gradient_descent
+from .augmented import AssumptionWarning, augmented_gradient_descent
 from .data import SingleIndex, random_signal
 from .descent import Trajectory, gradient_descent
 from .evolution import Evolution, Overlaps, population_errors, state_evolution
 from .network import Array, Network
 from .results import z_scores
+from .selection import early_stop
 from .tabular import read_csv, scale_target, whiten
 from .training import Training
 
 N_TRAIN = 400  # digits: training rows, all others are held out
+WHITENING_ROWS = 4  # estimate: whiten from so many rows per column on
 N_PRINTED = 8  # tables show this many equal intervals of the run
 
 
@@ -146,44 +149,56 @@ def run(args: argparse.Namespace) -> None:
 def estimate(args: argparse.Namespace) -> None:
     table = read_csv(args.csv, args.target)
     m, n = table.X.shape
-    if m < 2 * n or m < 20:
+    if m < max(20, n):
         raise ValueError(
-            f"too few rows: {m} for {n} features; the estimate needs at least {max(20, 2 * n)}; "
-            "add rows or remove columns"
+            f"too few rows: {m} for {n} features; the estimate needs at least {max(20, n)}; add rows or remove columns"
         )
-    X, target = whiten(table.X, names=table.names), scale_target(table.y)
+    target = scale_target(table.y)
+    # whitening rows by their own covariance makes the estimate read low unless they are several times the columns
+    whitened = m >= WHITENING_ROWS * n
+    X = whiten(table.X, names=table.names) if whitened else (table.X - table.X.mean(axis=0)) / table.X.std(axis=0)
     network = Network((args.width, 1), ("tanh", "identity"))
     rng = np.random.default_rng(args.seed)
     training = Training(args.step_size, args.n_steps)
-    run = augmented_gradient_descent(network, training, network.init(n, rng=rng), X, target.labels)
+    with warnings.catch_warnings():  # printed below, from the result
+        warnings.simplefilter("ignore", AssumptionWarning)
+        run = augmented_gradient_descent(
+            network, training, network.init(n, rng=rng), X, target.labels, covariance=None if whitened else "empirical"
+        )
     if run.status == "diverged":
         raise ValueError(f"{run.message} (--step-size, here {args.step_size:g})")
-    assert run.estimated_error is not None
+    assert run.estimated_error is not None and run.estimated_stderr is not None
     kind = "two values, as -1 and +1" if target.binary else "standardised"
     print(
-        f"{args.csv}: {m} rows, {n} features (whitened), target {table.target!r} ({kind})\n"
+        f"{args.csv}: {m} rows, {n} features ({'whitened' if whitened else 'standardised'}), "
+        f"target {table.target!r} ({kind})\n"
         f"Mean squared errors; last, the estimate as a root mean square in units of {table.target!r}\n"
     )
     shown = _printed_steps(len(run.train_error))
     root = target.scale * np.sqrt(run.estimated_error)
     _print_table(
-        ("t", "training", "estimated", "root mean sq."),
-        (5, 11, 11, 15),
-        ("d", ".4f", ".4f", ".4g"),
-        [shown, run.train_error[shown], run.estimated_error[shown], root[shown]],
+        ("t", "training", "estimated", "std. error", "root mean sq."),
+        (5, 11, 11, 12, 15),
+        ("d", ".4f", ".4f", ".4f", ".4g"),
+        [shown, run.train_error[shown], run.estimated_error[shown], run.estimated_stderr[shown], root[shown]],
     )
-    best = int(np.argmin(run.estimated_error))
+    stop = early_stop(run)
+    best = stop.step
     print(
-        f"\nBest stopping time: t = {best}, estimated generalization error {run.estimated_error[best]:.4f}: "
+        f"\nBest stopping time: t = {best}, estimated generalization error {stop.error:.4f} +- {stop.stderr:.4f}: "
         f"root mean square {root[best]:.4g} in units of {table.target!r}"
-        f"\nAn average over {m} rows is uncertain by roughly {np.sqrt(2 / m):.0%}."
+        f"\nWithin one standard error of it from t = {stop.cautious_step} on."
     )
+    for text in run.warnings:
+        print(f"Caution: {text}.")
     if run.message:
         print(run.message)
     if best == len(run.train_error) - 1:
         print("The estimate still falls at the last step; a larger --n-steps may do better.")
-    if m < 4 * n:
-        print(f"Whitened on its own {m} rows with {n} columns: below 4 rows per column the estimate tends to read low.")
+    if not whitened:
+        print(
+            f"Not whitened: that needs {WHITENING_ROWS} rows for each of the {n} columns. Their spectrum was estimated."
+        )
 
     import matplotlib.pyplot as plt
 

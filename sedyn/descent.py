@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from .network import Array, Network, Weights
 from .results import Result, progress
 from .training import Training, divergence_bound, divergence_message, update
 
-BLOCK_BYTES = 2**19  # rows of X handled at once: small enough to stay in cache between the two products
+BLOCK_BYTES = 2**20  # rows of X handled at once: small enough to stay in cache between the two products
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,15 @@ class Trajectory(Result):
         W_2, .., W_L at every step.
     generalization_error : (T'+1,) or None
         Mean squared error on the test rows, when they were given.
-    estimated_error : (T'+1,) or None
-        Generalization error estimated from the training rows alone (`augmented_gradient_descent`).
+    estimated_error, estimated_stderr : (T'+1,) or None
+        Generalization error estimated from the training rows alone, and its standard error
+        (`augmented_gradient_descent`).
+    metrics : tuple of str
+        Names of the further error metrics asked for.
+    estimated_metrics, estimated_metrics_stderr, test_metrics : (T'+1, number of metrics) or None
+        The same for these, and their values on the test rows, when given.
+    stopped_first : (n_features, q) or None
+        W_1 at the step of least estimated error.
     first_weights : (len(first_weights_at), n_features, q) or None
         W_1 at the chosen steps.
     preactivations : (len(preactivations_at), m, q) or None
@@ -41,6 +48,8 @@ class Trajectory(Result):
         ``"ok"``, ``"diverged"`` or ``"interrupted"``.
     message : str
         What happened and what to do, empty when all went well.
+    warnings : tuple of str
+        Assumptions of the estimate that the data seem to violate (`augmented_gradient_descent`).
     """
 
     train_error: Array
@@ -48,17 +57,32 @@ class Trajectory(Result):
     final_first: Array
     generalization_error: Array | None = None
     estimated_error: Array | None = None
+    estimated_stderr: Array | None = None
+    metrics: tuple[str, ...] = ()
+    estimated_metrics: Array | None = None
+    estimated_metrics_stderr: Array | None = None
+    test_metrics: Array | None = None
+    stopped_first: Array | None = None
     first_weights: Array | None = None
     preactivations: Array | None = None
     first_weights_at: tuple[int, ...] = ()
     preactivations_at: tuple[int, ...] = ()
     status: str = "ok"
     message: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def final(self) -> Weights:
         """The weights at the last step, ready for `Network.predict`."""
         return Weights(self.final_first, tuple(W[-1] for W in self.deep_weights))
+
+    @property
+    def stopped(self) -> Weights:
+        """The weights at the step of least estimated error. Raises ValueError when there is no estimate."""
+        if self.stopped_first is None or self.estimated_error is None:
+            raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
+        best = int(np.argmin(self.estimated_error))
+        return Weights(self.stopped_first, tuple(W[best] for W in self.deep_weights))
 
     def weights_at(self, t: int) -> Weights:
         """The weights at step t. Raises ValueError when W_1 was not kept there (`first_weights_at`)."""
@@ -79,28 +103,49 @@ class State:
     train_error: float
 
 
-def descend(network: Network, eta: Array, weights: Weights, X: Array, y: Array) -> Iterator[State]:
+class Companion(Protocol):
+    """Extra columns of first-layer weights that descend beside W_1, by their own gradients, in the same pass over X."""
+
+    weights: Array  # (n, p)
+
+    def gradient(self, rows: slice, extra_u: Array, u: Array, S: Array, deep: list[Array], forward) -> Array:
+        """The companion's counterpart of S (p, rows) for a block of rows, from its preactivations (p, rows)."""
+
+
+def descend(
+    network: Network, eta: Array, weights: Weights, X: Array, y: Array, companion: Companion | None = None
+) -> Iterator[State]:
     """Yield the state at t = 0..T; the caller may stop at any step. Inputs are taken as validated."""
     m, n = X.shape
     rows = max(16, BLOCK_BYTES // (n * X.itemsize))
     blocks = [slice(i, min(i + rows, m)) for i in range(0, m, rows)]
     W, V = weights.first, list(weights.deep)
     for t in range(len(eta) + 1):
-        u, S = np.empty((W.shape[1], m), X.dtype), np.empty((W.shape[1], m), X.dtype)
-        first_gradient, deep_gradients, loss = np.zeros_like(W), [np.zeros_like(w) for w in V], 0.0
+        columns = W if companion is None else np.hstack([W, companion.weights])
+        q = W.shape[1]
+        u, S = np.empty((q, m), X.dtype), np.empty((q, m), X.dtype)
+        first_gradient, deep_gradients, loss = np.zeros_like(columns), [np.zeros_like(w) for w in V], 0.0
         move_first = t < len(eta) and eta[t, 0] != 0
         for b in blocks:  # one pass over X: multiply, differentiate, multiply back
-            u[:, b] = (X[b] @ W).T
-            S[:, b], gradients, residual = network.gradients(u[:, b], y[b], V)
+            every_u = (X[b] @ columns).T
+            u[:, b] = every_u[:q]
+            forward = network.forward(u[:, b], V)
+            S[:, b], gradients, residual = network.gradients(u[:, b], y[b], V, forward)
             if move_first:
-                first_gradient += X[b].T @ S[:, b].T
+                every_S = S[:, b]
+                if companion is not None:
+                    extra = companion.gradient(b, every_u[q:], u[:, b], every_S, V, forward)
+                    every_S = np.concatenate([every_S, extra.astype(X.dtype)])
+                first_gradient += X[b].T @ every_S.T
             for total, part in zip(deep_gradients, gradients, strict=True):
                 total += part
             loss += float(residual @ residual)
         yield State(t, W, V, u, S, loss / m)
         if t == len(eta):
             return
-        W = update(W, eta[t, 0] / m, first_gradient)
+        W = update(W, eta[t, 0] / m, first_gradient[:, :q])
+        if companion is not None:
+            companion.weights = update(companion.weights, eta[t, 0] / m, first_gradient[:, q:])
         V = [update(w, step / m, g) for w, step, g in zip(V, eta[t, 1:], deep_gradients, strict=True)]
 
 

@@ -253,19 +253,20 @@ class Network:
             h = act.value(W.T @ h)
         return h[0]
 
-    def _forward(self, u, deep):
+    def forward(self, u: Array, deep) -> tuple[list[Array], list[Array]]:
+        """Preactivations and activations of every layer, for `gradients` and `hessian` to share."""
         a, h = [u], [self._acts[0].value(u)]
         for W, act in zip(deep, self._acts[1:], strict=True):
             a.append(W.T @ h[-1])
             h.append(act.value(a[-1]))
         return a, h
 
-    def gradients(self, u: Array, y: Array, deep) -> tuple[Array, list[Array], Array]:
+    def gradients(self, u: Array, y: Array, deep, forward=None) -> tuple[Array, list[Array], Array]:
         """Backpropagation of the loss (f - y)^2 / 2.
 
         Returns S (q, N), the deep gradients summed over the N samples, and the residuals f - y (N,).
         """
-        a, h = self._forward(u, deep)
+        a, h = forward or self.forward(u, deep)
         residual = h[-1][0] - y
         g = residual[None]  # d loss / d h_l, from the last layer down
         deep_gradients = []
@@ -275,9 +276,9 @@ class Network:
             g = deep[level - 1] @ delta
         return g * self._acts[0].derivative(u, h[0]), deep_gradients[::-1], residual
 
-    def hessian(self, u: Array, y: Array, deep) -> Array:
+    def hessian(self, u: Array, y: Array, deep, forward=None) -> Array:
         """J = dS/du, the full Hessian of the loss in u (not Gauss-Newton), shape (q, q, N), by forward over reverse."""
-        a, h = self._forward(u, deep)
+        a, h = forward or self.forward(u, deep)
         first = [act.derivative(x, v) for act, x, v in zip(self._acts, a, h, strict=True)]
         second = [act.second(x, v) for act, x, v in zip(self._acts, a, h, strict=True)]
         q, n = u.shape

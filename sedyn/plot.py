@@ -108,7 +108,8 @@ def learning_curves(
 def estimated_error(
     run: Trajectory, *, held_out: Array | None = None, ax: Axes | None = None, log: bool = False, max_points: int = 20
 ) -> Axes:
-    """Draw a run's training error and estimated generalization error, and mark the best stopping time.
+    """Draw a run's training error and estimated generalization error, with a band of two standard errors, and mark the
+    best stopping time.
 
     Parameters
     ----------
@@ -152,6 +153,8 @@ def estimated_error(
     for name in ("train_error", "estimated_error"):
         title, colour = QUANTITIES[name]
         ax.plot(getattr(run, name), color=colour, label=title)
+    if run.estimated_stderr is not None:
+        _band(ax, run.estimated_error, run.estimated_stderr, QUANTITIES["estimated_error"][1])
     if held_out is not None:
         _points(ax, held_out[None], QUANTITIES["generalization_error"][1], "held-out error", max_points)
     best = int(np.argmin(run.estimated_error))

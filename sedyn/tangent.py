@@ -25,11 +25,14 @@ from .training import divergence_bound, divergence_message, update
 class Responses:
     """R and rho, extended one step at a time from the Hessians of N samples (theory 2, 3)."""
 
-    def __init__(self, n_steps: int, q: int, n_samples: int, phi: float):
+    def __init__(self, n_steps: int, q: int, n_samples: int, phi: float, nodes=(1.0,), weights=(1.0,)):
+        """`nodes` and `weights` describe the features' spectrum, sum_j weights_j delta(nodes_j) (theory 5)."""
         T = n_steps
         self.q, self.phi = q, phi
+        self.nodes, self.weights = np.asarray(nodes, float), np.asarray(weights, float)
         self.R = np.zeros((T, T, q, q))
         self.rho = np.zeros((T + 1, T, q, q))
+        self._rho_nodes = np.zeros((len(self.nodes), T + 1, T, q, q))  # one memory per eigenvalue; rho is their mean
         self._D = np.zeros((T * q, T * q * n_samples))  # row (r, i), column (s, j, sample); zero for s > r
 
     @staticmethod
@@ -55,9 +58,12 @@ class Responses:
             D_t[a] = sum(J[a, b] * moved[b] for b in range(q))
         self._D[t * q : (t + 1) * q, : (t + 1) * q * n] = D_t.reshape(q, -1)
         self.R[t, : t + 1] = D_t.mean(axis=-1).reshape(q, t + 1, q).transpose(1, 0, 2)
-        drift = np.einsum("sab,srbc->rac", self.R[t, : t + 1], self.rho[: t + 1])
-        drift[t] += np.eye(self.q) / self.phi
-        self.rho[t + 1] = update(self.rho[t], eta, drift)
+        drift = np.einsum(
+            "j,sab,jsrbc->jrac", self.nodes, self.R[t, : t + 1], self._rho_nodes[:, : t + 1], optimize=True
+        )
+        drift[:, t] += np.eye(self.q) / self.phi
+        self._rho_nodes[:, t + 1] = update(self._rho_nodes[:, t], eta, drift)
+        self.rho[t + 1] = np.tensordot(self.weights, self._rho_nodes[:, t + 1], axes=1)
 
 
 class _ExtendedCholesky:

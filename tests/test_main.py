@@ -66,7 +66,8 @@ def test_estimate_prints_what_the_library_computes(capsys, tmp_path, binary):
     np.testing.assert_array_equal(printed[:, 0], np.arange(0, 17, 2))
     np.testing.assert_allclose(printed[:, 1], run.train_error[::2], atol=6e-5)
     np.testing.assert_allclose(printed[:, 2], run.estimated_error[::2], atol=6e-5)
-    np.testing.assert_allclose(printed[:, 3], target.scale * np.sqrt(run.estimated_error[::2]), rtol=6e-4)
+    np.testing.assert_allclose(printed[:, 3], run.estimated_stderr[::2], atol=6e-5)
+    np.testing.assert_allclose(printed[:, 4], target.scale * np.sqrt(run.estimated_error[::2]), rtol=6e-4)
     best = int(np.argmin(run.estimated_error))
     assert f"Best stopping time: t = {best}," in out
     assert f"root mean square {target.scale * np.sqrt(run.estimated_error[best]):.4g} in units of 'y'" in out
@@ -84,19 +85,20 @@ def test_estimate_does_not_depend_on_the_units_of_features_and_scales_with_those
         assert main(argv) == 0
         printed.append([line.split() for line in capsys.readouterr().out.splitlines() if re.match(r" +\d", line)])
     one, other = np.array(printed, float)
-    np.testing.assert_allclose(other[:, :3], one[:, :3], atol=1e-4)
-    np.testing.assert_allclose(other[:, 3], 7 * one[:, 3], rtol=1e-3)
+    np.testing.assert_allclose(other[:, :4], one[:, :4], atol=1e-4)
+    np.testing.assert_allclose(other[:, 4], 7 * one[:, 4], rtol=1e-3)
 
 
 def test_estimate_says_when_rows_are_scarce_and_names_the_picture_after_the_table(capsys, tmp_path):
     header, rows = table(m=20, n=3)
     assert main(["estimate", write(header, rows, "my.table.csv"), "--target", "y"]) == 0
-    assert "tends to read low" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Not whitened" not in out and "Caution: only 20 rows" in out
     assert (tmp_path / "my.table_estimate.png").exists()
     rng = np.random.default_rng(0)
     names = [f"c{i}" for i in range(11)]
     assert main(["estimate", write(names, rng.normal(size=(30, 11))), "--target", "c0"]) == 0
-    assert "below 4 rows per column the estimate tends to read low" in capsys.readouterr().out
+    assert "Not whitened: that needs 4 rows for each of the 10 columns" in capsys.readouterr().out
 
 
 def with_cell(value, row=4, column=1):
@@ -119,10 +121,10 @@ CASES = {
     "duplicate names": ((lambda: (["a", "b", "a", "y"], table()[1])), "y", ["more than once: 'a'", "rename"]),
     "nameless column": ((lambda: (["a", "", "c", "y"], table()[1])), "y", ["column 2 of data.csv has no name"]),
     "too few rows": ((lambda: table(m=19)), "y", ["too few rows: 19 for 3 features", "at least 20"]),
-    "fewer than two rows a feature": (
-        (lambda: ([f"c{i}" for i in range(12)], np.random.default_rng(0).normal(size=(21, 12)))),
+    "fewer rows than features": (
+        (lambda: ([f"c{i}" for i in range(32)], np.random.default_rng(0).normal(size=(30, 32)))),
         "c0",
-        ["too few rows: 21 for 11 features", "at least 22", "remove columns"],
+        ["too few rows: 30 for 31 features", "at least 31", "remove columns"],
     ),
     "ragged": ((lambda: (table()[0], [*table()[1][:2], [1, 2]])), "y", ["row 4 of data.csv has 2 values", "4 columns"]),
     "no rows": ((lambda: (table()[0], [])), "y", ["has a header but no rows"]),

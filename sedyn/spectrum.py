@@ -1,0 +1,156 @@
+"""The spectrum of the features' covariance, as the few quadrature nodes that the memory recursion needs (theory 5).
+
+The recursion averages polynomials of the eigenvalues with weight lambda / n, so Gauss nodes of that measure replace the
+n eigenvalues. The eigenvalues of a sample covariance would be a biased guess of them: they spread by n / k.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize
+
+from .network import Array
+
+N_NODES = 8  # of a known spectrum: agrees with 16 to 1e-6 at largest / mean eigenvalue = 30 (theory 5)
+MOMENT_ROWS = 1000  # rows used for the second moment at most
+
+
+class Spectrum(NamedTuple):
+    """Gauss nodes of the spectral measure sum_j (lambda_j / n) delta(lambda_j), and Sigma itself where it is known."""
+
+    nodes: Array
+    """(J,) eigenvalues."""
+    weights: Array
+    """(J,), summing to the mean eigenvalue."""
+    covariance: Array | None
+    """(n, n) or None: of the features, to measure how far a fresh preactivation moves."""
+
+
+IDENTITY = Spectrum(np.ones(1), np.ones(1), None)
+
+
+def gauss_nodes(values: Array, weights: Array, n_nodes: int) -> tuple[Array, Array]:
+    """Gauss quadrature of a discrete measure by the Lanczos recursion.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sedyn.spectrum import gauss_nodes
+    >>> nodes, weights = gauss_nodes(np.arange(1.0, 101.0), np.full(100, 0.01), 3)
+    >>> [bool(np.isclose(weights @ nodes**k, np.mean(np.arange(1.0, 101.0) ** k))) for k in (0, 1, 5)]
+    [True, True, True]
+    """
+    total = weights.sum()
+    basis = [np.sqrt(weights / total)]
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for _ in range(n_nodes):
+        v = values * basis[-1]
+        diagonal.append(float(v @ basis[-1]))
+        for b in (*basis, *basis):  # full reorthogonalisation, twice
+            v = v - (v @ b) * b
+        size = float(np.linalg.norm(v))
+        if size < 1e-10 * np.abs(values).max(initial=1e-300):  # no more distinct eigenvalues
+            break
+        beside.append(size)
+        basis.append(v / size)
+    beside = beside[: len(diagonal) - 1]
+    nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    return nodes, total * vectors[0] ** 2
+
+
+def spread_of_rows(rows: Array) -> tuple[float, float]:
+    """Unbiased estimates of tr Sigma / n and tr Sigma^2 / n from rows (k, n) of mean 0.
+
+    The second averages squared inner products of different rows; the sample eigenvalues would overestimate it by n / k.
+    """
+    k, n = rows.shape
+    chosen = rows[:: -(-k // MOMENT_ROWS)]
+    gram = chosen @ chosen.T
+    own = np.diag(gram)
+    different = len(chosen) * (len(chosen) - 1)
+    return float(np.einsum("ij,ij->", rows, rows) / (k * n)), float((np.sum(gram**2) - own @ own) / (different * n))
+
+
+def population_spectrum(rows: Array) -> tuple[Array, Array]:
+    """Eigenvalues of the population covariance and their frequencies, estimated from rows (k, n), k and n of one order.
+
+    The sample eigenvalues spread too far. Their Stieltjes transform v(z) and the population spectrum H are tied by the
+    Marchenko-Pastur equation ``z + 1 / v = (n / k) int lambda dH / (1 + lambda v)``, linear in H: non-negative least
+    squares over a grid of eigenvalues, at points z off the real axis (El Karoui, Annals of Statistics 2008).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sedyn.spectrum import population_spectrum
+    >>> rows = np.random.default_rng(0).standard_normal((300, 200)) * np.repeat([1.0, 2.0], 100)
+    >>> values, frequencies = population_spectrum(rows)
+    >>> [float(round(frequencies @ values**k, 1)) for k in (1, 2)]  # 2.5 and 8.5; the sample's second moment is 12.7
+    [2.5, 8.6]
+    """
+    k, n = rows.shape
+    k -= 1  # the mean takes one row's worth
+    sample = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)[: min(k, n)] ** 2 / k
+    mean, largest = sample.sum() / n, sample.max()
+    grid = mean * np.geomspace(1e-3, 1.3 * largest / mean, 60)
+    real = np.concatenate([np.linspace(-0.5, 1.3, 40) * largest, np.geomspace(0.02, 1, 20) * mean])
+    z = np.concatenate([real + 1j * height * mean for height in (0.1, 0.5, 2.0)])
+    v = (np.sum(1 / (sample - z[:, None]), axis=1) - (k - len(sample)) / z) / k
+    size = np.maximum(np.abs(z), mean)[:, None]
+    equations = n / k * grid / (1 + grid * v[:, None]) / size
+    right = (z + 1 / v) / size[:, 0]
+    firm = 30.0  # total frequency 1 and the known mean, held more firmly than the equations
+    frequencies, _ = optimize.nnls(
+        np.vstack([equations.real, equations.imag, np.full(60, firm), firm * grid / mean]),
+        np.concatenate([right.real, right.imag, [firm, firm]]),
+    )
+    return grid[frequencies > 0], frequencies[frequencies > 0]
+
+
+def spectrum_of(covariance, X: Array) -> Spectrum:
+    """Nodes for what `augmented_gradient_descent` accepts as `covariance`; X (m, n) are the training rows.
+
+    Raises ValueError for anything else, saying what was expected.
+    """
+    n = X.shape[1]
+    if covariance is None:
+        return IDENTITY
+    if isinstance(covariance, str):
+        if covariance != "empirical":
+            raise ValueError(f"covariance must be None, 'empirical' or an array; got {covariance!r}")
+        return _from_rows(X)
+    try:
+        given = np.asarray(covariance, float)
+    except (TypeError, ValueError):
+        given = np.full(1, np.nan)
+    if given.ndim not in (1, 2) or given.shape[-1] != n or not np.all(np.isfinite(given)):
+        raise ValueError(
+            f"covariance must be None, 'empirical', {n} eigenvalues, a matrix ({n}, {n}) or unlabelled rows (k, {n}), "
+            f"all finite; got shape {given.shape}"
+        )
+    if given.ndim == 2 and (len(given) != n or not np.allclose(given, given.T)):
+        return _from_rows(given)
+    eigenvalues = given if given.ndim == 1 else np.linalg.eigvalsh(given)
+    if eigenvalues.min() < -1e-8 * eigenvalues.max(initial=0) or eigenvalues.max() <= 0:
+        raise ValueError(f"covariance needs eigenvalues >= 0, not all 0; the smallest is {eigenvalues.min():.3g}")
+    eigenvalues = np.maximum(eigenvalues, 0)
+    nodes, weights = gauss_nodes(eigenvalues, eigenvalues / n, N_NODES)
+    return Spectrum(nodes, weights, given if given.ndim == 2 else None)
+
+
+def _from_rows(rows: Array) -> Spectrum:
+    k, n = rows.shape
+    if k < 12:
+        raise ValueError(f"{k} rows are too few to estimate a covariance; give at least 12, or its eigenvalues")
+    rows = np.asarray(rows, float)
+    values, frequencies = population_spectrum(rows)
+    nodes, weights = gauss_nodes(values, values * frequencies, N_NODES)
+    rows = (rows - rows.mean(axis=0)) * np.sqrt(k / (k - 1))
+    mean, second = spread_of_rows(rows)
+    # the matrix itself: shrunk towards its mean so that its spread is the unbiased one (Ledoit and Wolf 2004)
+    sample = rows.T @ rows / k
+    spread = np.sum(sample**2) / n - mean**2
+    kept = np.clip((second - mean**2) / spread, 0, 1) if spread > 0 else 0.0
+    return Spectrum(nodes, weights, kept * sample + (1 - kept) * mean * np.eye(n))
