@@ -279,7 +279,7 @@ def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
             )
     # rows have nearly equal norms: relative variance 2 tr Sigma^2 / (tr Sigma)^2 for Gaussian features
     excess = norms.var() / norms.mean() ** 2 / (2 * second / (n * mean**2))
-    if excess > 4 and norms.var() / norms.mean() ** 2 > 0.05 or norms.max() > 6 * norms.mean() * (1 + 10 / n):
+    if excess > 4 and norms.var() / norms.mean() ** 2 > 0.08 or norms.max() > 6 * norms.mean() * (1 + 10 / n):
         found.append(
             f"leverage: the norms of the rows vary {excess:.1f} times more than independent features allow "
             f"(largest over mean {norms.max() / norms.mean():.1f}); remove or clip outlying rows or features"
@@ -305,6 +305,7 @@ def _check_result(estimate: Array, stderr: Array, train: Array) -> list[str]:
     if len(jumps):
         found.append(
             f"the estimate jumps at step {jumps[0] + 1} while the training error falls: a few directions of the "
-            "features are trained at the edge of stability, where their average no longer speaks for them; lower the step size"
+            "features are trained at the edge of stability, where their average no longer speaks for them; "
+            "lower the step size"
         )
     return found

@@ -134,6 +134,9 @@ class SingleIndex:
             raise ValueError(f"noise is a standard deviation: a finite number >= 0; got {self.noise!r}")
         object.__setattr__(self, "_link", LINKS[self.link] if isinstance(self.link, str) else self.link)
 
+    def __reduce__(self):  # names travel between processes, the functions behind them need not
+        return SingleIndex, (self.link, self.noise)
+
     def mean_label(self, z: Array) -> Array:
         """link(z), elementwise. Raises ValueError when a callable link returns another shape or non-finite numbers."""
         out = np.asarray(self._link(z), float)

@@ -28,8 +28,8 @@ class LowRankMemory:
 
     With ``n_probes=0`` every sample carries one tangent for each direction and eigenvalue; exact up to `tolerance`, at
     a cost of m K^2. With probes each sample carries `n_probes` random combinations g of the directions and H is the
-    mean of dS g^T (Hutchinson), at a cost of m K n_probes; the rows of g are made orthogonal over the samples, so that only
-    the fluctuations of the Hessians are sampled, as with the twins of theory 4.
+    mean of dS g^T (Hutchinson), at a cost of m K n_probes; the rows of g are made orthogonal over the samples, so that
+    only the fluctuations of the Hessians are sampled, as with the twins of theory 4.
     """
 
     def __init__(self, q: int, n_samples: int, phi: float, spectrum: Spectrum, tolerance: float, n_probes: int, rng):

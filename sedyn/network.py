@@ -179,6 +179,9 @@ class Network:
         object.__setattr__(self, "activations", given)
         object.__setattr__(self, "_acts", tuple(as_activation(a) for a in given))
 
+    def __reduce__(self):  # names travel between processes, the functions behind them need not
+        return Network, (self.widths, self.activations)
+
     @property
     def n_layers(self) -> int:
         """L, the number of weight matrices."""
