@@ -28,6 +28,8 @@ test-all: .venv/all.stamp ## the same with the slow tests
 lab: .venv/all.stamp ## open the notebooks in JupyterLab
 	env -u MPLBACKEND $(BIN)/python -m jupyterlab --notebook-dir=notebooks
 
+# a progress bar that appears on a busy machine would be stored in the notebook
+notebooks: export TQDM_DISABLE = 1
 notebooks: .venv/all.stamp ## run every notebook from a fresh kernel and store its output
 ifneq ($(NOTEBOOKS),)
 	env -u MPLBACKEND $(BIN)/python -m nbconvert --to notebook --execute --inplace $(NOTEBOOKS)
@@ -35,7 +37,9 @@ else
 	@echo "no notebooks"
 endif
 
-figures: run ## write the figures
+figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (20 minutes)
+	$(BIN)/python -m sedyn run --output figures/main.png
+	$(BIN)/python -c 'import sedyn.claims; sedyn.claims.write("figures")'
 
 bench: .venv/run.stamp ## run every script in benchmarks/
 	@test -n "$(BENCHMARKS)" || echo "no benchmarks"
