@@ -12,7 +12,8 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -923,7 +924,9 @@ def other_theories(paper: bool = False, rng=0) -> Claim:
 # ---- figures and gallery
 
 
-def write(folder, names: Iterable[str] | None = None, paper: bool = True, rng=0) -> Path:
+def write(
+    folder, names: Iterable[str] | None = None, paper: bool = True, rng=0, executor: Executor | None = None
+) -> Path:
     """Make the figures (PNG and SVG) of the named claims, by default all, and the gallery page ``README.md``.
 
     Parameters
@@ -935,6 +938,8 @@ def write(folder, names: Iterable[str] | None = None, paper: bool = True, rng=0)
         Paper size (minutes) or light (seconds).
     rng : int
         The seed of every claim, named on the page.
+    executor : concurrent.futures.Executor, optional
+        Where to make them; by default one process per core, or here when there is one figure only.
 
     Returns
     -------
@@ -949,11 +954,17 @@ def write(folder, names: Iterable[str] | None = None, paper: bool = True, rng=0)
     page.parent.mkdir(parents=True, exist_ok=True)
     old = re.split(r"^<!-- (\w+) -->\n", page.read_text(encoding="utf-8"), flags=re.M)[1:] if page.exists() else []
     sections = dict(zip(old[::2], old[1::2], strict=True))
-    # spawned, not forked: a process with BLAS threads may hang in its copy
-    with ProcessPoolExecutor(min(len(chosen), os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_make, name, page.parent, paper, rng) for name in chosen]
-        for i, future in enumerate(as_completed(futures)):
-            name, sections[name], seconds = future.result()
+    with ExitStack() as stack:
+        if (
+            executor is None and len(chosen) > 1
+        ):  # spawned, not forked: a process with BLAS threads may hang in its copy
+            pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
+            executor = stack.enter_context(pool)
+        jobs = [(name, page.parent, paper, rng) for name in chosen]
+        futures = [executor.submit(_make, *job) for job in jobs] if executor else []
+        made = (f.result() for f in as_completed(futures)) if executor else (_make(*job) for job in jobs)
+        for i, (name, section, seconds) in enumerate(made):
+            sections[name] = section
             print(f"[{i + 1}/{len(chosen)}] {name}: {seconds:.0f} s", flush=True)
             _write_page(page, sections)
     return page

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
 import numpy as np
@@ -110,7 +111,8 @@ def small(paper=False, rng=0):
 
 def test_write_makes_figures_and_keeps_the_rest_of_the_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(claims, "CLAIMS", {"first": small, "second": small})
-    page = claims.write(tmp_path, paper=False)
+    with ThreadPoolExecutor(1) as executor:
+        page = claims.write(tmp_path, paper=False, executor=executor)
     assert {path.name for path in tmp_path.iterdir()} == {
         "README.md", "first.png", "first.svg", "second.png", "second.svg"
     }  # fmt: skip
