@@ -301,6 +301,12 @@ def _check_result(estimate: Array, stderr: Array, train: Array) -> list[str]:
     loose = np.flatnonzero(stderr > 0.25 * estimate)
     if len(loose):
         found.append(f"the estimate is uncertain by more than 25 % at step {loose[0]}; use more rows or stop earlier")
+    rises = np.flatnonzero(train[1:] > 1.05 * train[:-1])
+    if len(rises):
+        found.append(
+            f"the training error rises at step {rises[0] + 1}: where training is unstable the left-out preactivations "
+            "are not to be trusted; lower the step size"
+        )
     jumps = np.flatnonzero((estimate[1:] > 1.3 * estimate[:-1]) & (train[1:] < train[:-1]))
     if len(jumps):
         found.append(

@@ -585,7 +585,7 @@ def estimation_gaps(n: int, phi: float, n_layers: int, features: str, n_runs: in
 @claim
 def consistent_estimation(paper: bool = False, rng=0) -> Claim:
     """Estimated minus true generalization error against n."""
-    sizes, runs, T = ((250, 500, 1000, 2000), (64, 48, 32, 20), 24) if paper else ((60, 120, 240), (10, 7, 5), 8)
+    sizes, runs, T = ((250, 500, 1000, 2000), (48, 32, 20, 10), 24) if paper else ((60, 120, 240), (10, 7, 5), 8)
     rng = np.random.default_rng(rng)
     settings = [
         (L, phi, features) for L in (2, 3) for phi in (0.8, 1.5, 3.0) for features in ("gaussian", "rademacher")
@@ -618,6 +618,7 @@ def consistent_estimation(paper: bool = False, rng=0) -> Claim:
         ax.set(xscale="log", yscale="log", xlabel="n", title=f"|estimated / true - 1|, L = {L}")
         ax.set_xticks(sizes, [str(n) for n in sizes], minor=False)
         ax.minorticks_off()
+        ax.set_ylim(bottom=ax.get_ylim()[0] / 2)  # room for the legend
         ticks = [v for v in (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2) if ax.get_ylim()[0] < v < ax.get_ylim()[1]]
         ax.set_yticks(ticks, [f"{v:g}" for v in ticks])
         ax.legend(fontsize=8, title="filled Gaussian, open Rademacher", title_fontsize=8, loc="lower left")

@@ -332,6 +332,15 @@ def test_legitimate_data_raise_no_warning(features, shape, rng):
         assert check_assumptions(X, rng.standard_normal(shape[0]), spectrum_of(None, X)) == []
 
 
+def test_unstable_training_is_named(rng):
+    network, training, weights, X, y = test_data("A", 150, rng, n_steps=20)
+    steady = sedyn.augmented_gradient_descent(network, training, weights, X, y)
+    unstable = sedyn.augmented_gradient_descent(network, sedyn.Training(2.5, 20), weights, X, y)
+    assert np.any(unstable.train_error[1:] > 1.05 * unstable.train_error[:-1])
+    assert any("training error rises" in text for text in unstable.warnings)
+    assert not any("training error rises" in text for text in steady.warnings)
+
+
 def test_warnings_are_issued_and_kept(rng):
     network = sedyn.Network((2, 1), ("tanh", "identity"))
     X, y = rng.standard_normal((50, 30)), rng.standard_normal(50)
