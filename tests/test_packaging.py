@@ -1,5 +1,6 @@
 """Files that must agree with each other: pyproject, environment, Makefile, README, citation."""
 
+import json
 import re
 import tomllib
 from importlib import resources
@@ -9,6 +10,7 @@ import matplotlib
 import yaml
 
 import sedyn
+from sedyn import claims
 
 matplotlib.use("Agg")
 
@@ -69,6 +71,23 @@ def test_links_in_the_texts_lead_somewhere():
             if link.startswith("notebooks/") and not list((ROOT / "notebooks").glob("*.ipynb")):
                 continue  # a checkout without the course
             assert (ROOT / link).exists(), f"{name} links to {link}"
+
+
+def test_notebooks_link_to_what_exists_and_stay_small():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert path.stat().st_size < 500_000, path.name
+        cells = json.loads(path.read_text())["cells"]
+        text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
+            assert (path.parent / link).exists(), f"{path.name} links to {link}"
+
+
+def test_every_claim_is_shown_in_a_notebook_and_in_the_gallery():
+    code = "".join(path.read_text() for path in (ROOT / "notebooks").glob("*.ipynb"))
+    gallery = (ROOT / "figures/README.md").read_text()
+    for name in claims.CLAIMS:
+        assert f"claims.{name}(" in code, name
+        assert f"({name}.png)" in gallery and (ROOT / f"figures/{name}.png").exists(), name
 
 
 def test_readme_example_runs(tmp_path, monkeypatch, capsys):
