@@ -139,7 +139,7 @@ def augmented_gradient_descent(
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
     held_out: list[list[float]] = []
-    stopped_first = weights.first
+    best, stopped_first = np.inf, weights.first
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             steps = descend(network, eta, weights, X, y, companion=jackknife)
@@ -149,8 +149,8 @@ def augmented_gradient_descent(
                 left_out = state.u - memory.memory  # as if each sample had not been trained on
                 spread = jackknife.spread(spectrum.covariance)
                 estimate, error = _score(network, scorers, left_out, state.deep, y, spread, rng)
-                if not estimates or estimate[0] < min(e[0] for e in estimates):
-                    stopped_first = state.first
+                if estimate[0] < best:
+                    best, stopped_first = estimate[0], state.first
                 estimates.append(estimate)
                 errors.append(error)
                 if test is not None and names:

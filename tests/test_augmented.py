@@ -82,6 +82,15 @@ def test_estimate_agrees_with_the_truth(rng, features):
     assert np.abs(gaps.mean(axis=0)).max() < 0.2 * (run.generalization_error - run.train_error).max()
 
 
+def test_exact_recursion_announces_memory_it_cannot_have(rng):
+    network = sedyn.Network((2, 1), ("tanh", "identity"))
+    X, y = rng.standard_normal((300, 200)), rng.standard_normal(300)
+    with pytest.raises(MemoryError, match="GiB.*use method='low-rank'"):
+        sedyn.augmented_gradient_descent(
+            network, sedyn.Training(0.1, 10**6), network.init(200, rng), X, y, method="exact"
+        )
+
+
 def test_relu_is_refused_with_smooth_names(rng):
     network = sedyn.Network((2, 1), ("relu", "identity"))
     with pytest.raises(ValueError, match="relu has a kink.*softplus, gelu"):
