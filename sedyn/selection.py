@@ -42,7 +42,7 @@ def early_stop(run: Trajectory) -> Stop:
     >>> import sedyn
     >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
     >>> X, y = sedyn.SingleIndex("tanh", 1.0).sample(150, sedyn.random_signal(150, rng=0), rng=1)
-    >>> run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.5, 60), network.init(150, rng=2), X, y)
+    >>> run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.2, 60), network.init(150, rng=2), X, y)
     >>> stop = sedyn.early_stop(run)
     >>> stop.cautious_step <= stop.step < 60
     True
