@@ -121,9 +121,7 @@ def simulate(
 
 def exact_errors(network: Network, teacher: SingleIndex, run: Trajectory, signal: Array) -> Array:
     """Generalization error on Gaussian features at the steps where the run kept W_1, from its overlaps alone."""
-    assert run.first_weights is not None
-    at = run.first_weights_at
-    weights = [Weights(W, tuple(V[t] for V in run.deep_weights)) for t, W in zip(at, run.first_weights, strict=True)]
+    weights = map(run.weights_at, run.first_weights_at)
     return np.array([population_error(network, teacher, Overlaps.of(W, signal), 2**11, rng=0) for W in weights])
 
 

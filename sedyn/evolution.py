@@ -190,10 +190,6 @@ class Kernels(Result):
     rho = cached_property(lambda self: self._of("rho").mean(axis=0))
 
 
-for _name in ("C", "c", "P", "kappa", "fluctuation", "R", "rho"):
-    Kernels.__dict__[_name].__set_name__(Kernels, _name)
-
-
 @dataclass(frozen=True)
 class Evolution(Result):
     """What the theory predicts for one training run. T' <= T is the last step reached.

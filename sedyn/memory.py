@@ -81,7 +81,7 @@ class LowRankMemory:
         J = J.astype(TANGENT)
         dS = np.stack([sum(J[a, b] * moved[b] for b in range(q)) for a in range(q)])
         if self.n_probes:
-            by_node = dS.reshape(q, n_nodes, self.n_probes * m).astype(TANGENT)
+            by_node = dS.reshape(q, n_nodes, self.n_probes * m)
             H = np.stack([by_node[:, j] @ g.T for j in range(n_nodes)]) / (self.n_probes * m)
         else:
             H = dS.mean(axis=-1, dtype=float).reshape(q, K, n_nodes).transpose(2, 0, 1)
