@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -136,3 +138,11 @@ def rms(z):
 @pytest.fixture
 def rng():
     return np.random.default_rng(2718)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """Leave no figure open; matplotlib is not imported for tests that draw none."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

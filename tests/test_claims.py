@@ -14,12 +14,6 @@ from sedyn import claims
 matplotlib.use("Agg")
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    claims.plt.close("all")
-
-
 def z(made, name, target):
     """Distance of a measured number from its target, in standard errors."""
     return (made.agreement[name] - target) / made.agreement[f"{name}, s.e."]

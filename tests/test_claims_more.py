@@ -2,17 +2,10 @@
 
 import matplotlib
 import numpy as np
-import pytest
 
 from sedyn import claims
 
 matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    claims.plt.close("all")
 
 
 def z(made, name, target=0.0):

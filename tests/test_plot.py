@@ -22,12 +22,6 @@ TRAINING = sedyn.Training(0.2, T)
 TEACHER = sedyn.SingleIndex("tanh", 0.2)
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def theory():
     overlaps = sedyn.Overlaps(np.eye(2), np.zeros(2), 1.0, deep=([[1.0], [-0.5]],))
