@@ -17,7 +17,7 @@ from .training import Training, divergence_bound, divergence_message, update
 
 # Rows of X handled at once: they stay in cache between the two products, and numpy's few calls per block cost little.
 BLOCK_BYTES, BLOCK_ROWS = 2**22, 128
-COMPILED_WORK = 2 * 10**9  # multiply-adds of one product over the run, about 2 s in BLAS: repay loading the kernels
+COMPILED_WORK = 4 * 10**9  # multiply-adds of one product over the run: 1.5 s in BLAS, 0.5 s to load the kernels
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ def descend(
     p = q if companion is None else q + companion.weights.shape[1]
     blocks = row_blocks(m, n * X.itemsize)
     multiply, multiply_back = products(T * X.size * p)
+    n_threads = 1 if multiply is _multiply else n_threads or available_cores()  # BLAS brings its own threads
     first_gradients = np.empty((len(blocks), p, n), X.dtype)  # of each block, like the two lists
     deep_gradients: list[list[Array]] = [[]] * len(blocks)
     losses = [0.0] * len(blocks)
@@ -160,7 +161,7 @@ def descend(
                     multiply_back(X[b], every_S.astype(X.dtype, copy=False), first_gradients[k])
 
     W, V = np.ascontiguousarray(weights.first.T), list(weights.deep)  # columns of weights are rows in memory
-    with Helpers(min(n_threads or available_cores(), len(blocks)) - 1) as helpers:
+    with Helpers(min(n_threads, len(blocks)) - 1) as helpers:
         for t in range(T + 1):
             columns = W if companion is None else np.concatenate([W, companion.weights.T])
             u, S = np.empty((q, m), X.dtype), np.empty((q, m), X.dtype)
@@ -268,8 +269,8 @@ def gradient_descent(
         Steps t in 0..T at which to keep W_1 and X W_1.
     dtype : float64 or float32
     n_threads : int, optional
-        By default all cores the process may use. The result does not depend on it; data of less than 4 MB use one.
-        Activations are called from all of them.
+        For the compiled products (see Notes), by default all cores the process may use; data of less than 4 MB use one.
+        The result does not depend on it. Activations are called from all these threads.
 
     Returns
     -------
@@ -283,8 +284,9 @@ def gradient_descent(
 
     Notes
     -----
-    Long runs are several times faster with numba (``pip install "sedyn[fast]"``): a step then takes little more than
-    reading X once. Without it the products of the same blocks are left to BLAS.
+    Long runs are faster with numba (``pip install "sedyn[fast]"``): a step then takes less than twice the time of
+    reading X once, where X is larger than the cache. Without it, and in short runs, the products of the same blocks of
+    rows are left to BLAS, whose threads follow its own settings (OPENBLAS_NUM_THREADS).
 
     Examples
     --------

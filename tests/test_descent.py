@@ -78,6 +78,8 @@ def test_blocks_cover_the_rows_once_and_evenly(m, row_bytes):
 
 
 def test_an_error_in_a_helping_thread_is_raised(rng, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setattr(descent, "COMPILED_WORK", 0)
     monkeypatch.setattr(descent, "BLOCK_BYTES", 1)
     monkeypatch.setattr(descent, "BLOCK_ROWS", 8)
     main = threading.current_thread()
