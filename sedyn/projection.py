@@ -115,9 +115,10 @@ def solve(
     T, q = len(eta), network.widths[0]
     reuse = np.isfinite(phi) and np.any(eta[:, 0])  # else there is neither memory nor fluctuation
     n_quasi = min(N_QUASI, n_paths // 16) if reuse else 0
-    xi, *points = gaussian_points(2 + q + n_quasi, n_paths, rng, quasi)
+    points = gaussian_points(2 + q + n_quasi, n_paths, rng, quasi)
+    xi, points = points[0], points[1:]
     Y = teacher.labels(np.sqrt(overlaps.signal_norm2) * points[0], xi).astype(dtype)
-    points = np.array(points, dtype)
+    points = points.astype(dtype)
     if overlaps.signal_norm2 == 0:  # Z is not there to be learned: keep sampling noise out of its loadings
         points[0] = 0
     stock = points[1 + q :]
