@@ -317,11 +317,13 @@ def state_evolution(
     run: Callable[..., Solution]
     if solver == "tangent":
         _check_tangent(network, T, n_paths)
-        run = tangent.solve
+        run, label = tangent.solve, "state evolution"
     else:
+        most = projection.memory_bytes(n_paths, min(T * q, n_paths // 6), dtype) * min(n_scrambles, os.cpu_count() or 1)
+        label = f"state evolution (at most {most / 2**30:.2g} GiB)"
         run = partial(projection.solve, tolerance=tolerance, dtype=np.dtype(dtype).type)
     solve = partial(run, *problem, n_paths=int(n_paths))
-    solutions, random = _randomizations(solve, rng, n_scrambles, T, "state evolution")
+    solutions, random = _randomizations(solve, rng, n_scrambles, T, label)
     require_start(solutions[0])
     errors = [
         generalization_errors(network, teacher, overlaps.signal_norm2, solution, int(n_paths), r)

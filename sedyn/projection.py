@@ -108,6 +108,11 @@ def _padded(few: Array, dtype) -> Array:
     return padded
 
 
+def memory_bytes(n_paths: int, n_directions: int, dtype) -> int:
+    """What one randomization takes: its points in double precision, and two rows for each direction."""
+    return n_paths * (3 * 8 * N_QUASI + 2 * n_directions * np.dtype(dtype).itemsize)
+
+
 def solve(
     network, eta, teacher, overlaps, phi, *, n_paths, rng, step, tolerance, dtype=np.float32, quasi=True
 ) -> Solution:
@@ -115,6 +120,7 @@ def solve(
     T, q = len(eta), network.widths[0]
     reuse = np.isfinite(phi) and np.any(eta[:, 0])  # else there is neither memory nor fluctuation
     n_quasi = min(N_QUASI, n_paths // 16) if reuse else 0
+    require_memory(memory_bytes(n_paths, 64, dtype), f"{n_paths} paths", "lower n_paths")
     points = gaussian_points(2 + q + n_quasi, n_paths, rng, quasi)
     xi, points = points[0], points[1:]
     Y = teacher.labels(np.sqrt(overlaps.signal_norm2) * points[0], xi).astype(dtype)
