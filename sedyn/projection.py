@@ -19,6 +19,8 @@ w_t      loadings on them: A_t, then sqrt(phi) M_t               (q, 1+q+K)
 
 from __future__ import annotations
 
+from math import gcd
+
 import numpy as np
 
 from .network import Array
@@ -96,7 +98,7 @@ def _tiles(rows: Array, n_few: int) -> Array:
     """View rows (k, N) as (tiles, k, tile)."""
     n_paths = rows.shape[1]
     largest = PRODUCT_SIZE // (n_few * BLOCK_ROWS)
-    tile = np.gcd(n_paths, 2 ** max(6, largest.bit_length() - 1))
+    tile = gcd(n_paths, 2 ** max(6, largest.bit_length() - 1))
     if tile < 64:  # N without a useful divisor
         tile = n_paths
     return rows.reshape(len(rows), n_paths // tile, tile).swapaxes(0, 1)
@@ -226,7 +228,8 @@ def _orthonormalised(Q: Rows, born: Array, twins: Array) -> tuple[Array, Array]:
     """
     both = np.concatenate([born, twins])
     both -= Q.combine(Q.coordinates(both))
-    born, twins = whiten(both[: len(born)]), both[len(born) :]
+    born, twins = both[: len(born)], both[len(born) :]
+    born = np.linalg.inv(np.linalg.cholesky(inner(born, born))).astype(born.dtype) @ born
     return born, twins - inner(twins, born).astype(twins.dtype) @ born
 
 
