@@ -63,11 +63,11 @@ endif
 
 # What `make run` needs, and everything; each is redone when pyproject.toml changes.
 .venv/run.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[progress,data]"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data]"
 	@touch $@
 
 .venv/all.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[progress,data,notebooks,test,dev]"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,notebooks,test,dev]"
 	@touch $@ .venv/run.stamp
 
 .venv/bin/python:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +15,9 @@ from .network import Array, Network, Weights
 from .results import Result, progress
 from .training import Training, divergence_bound, divergence_message, update
 
-BLOCK_BYTES = 2**20  # rows of X handled at once: small enough to stay in cache between the two products
+# Rows of X handled at once: they stay in cache between the two products, and numpy's few calls per block cost little.
+BLOCK_BYTES, BLOCK_ROWS = 2**22, 128
+COMPILED_WORK = 4 * 10**9  # multiply-adds of one product over the run: 1.5 s in BLAS, 0.5 s to load the kernels
 
 
 @dataclass(frozen=True)
@@ -109,44 +114,132 @@ class Companion(Protocol):
     weights: Array  # (n, p)
 
     def gradient(self, rows: slice, extra_u: Array, u: Array, S: Array, deep: list[Array], forward) -> Array:
-        """The companion's counterpart of S (p, rows) for a block of rows, from its preactivations (p, rows)."""
+        """The companion's counterpart of S (p, rows) for a block of rows, from its preactivations (p, rows).
+
+        Called from several threads at once, for different rows: it may write what belongs to its rows, nothing else.
+        """
 
 
 def descend(
-    network: Network, eta: Array, weights: Weights, X: Array, y: Array, companion: Companion | None = None
+    network: Network,
+    eta: Array,
+    weights: Weights,
+    X: Array,
+    y: Array,
+    companion: Companion | None = None,
+    n_threads: int | None = None,
 ) -> Iterator[State]:
-    """Yield the state at t = 0..T; the caller may stop at any step. Inputs are taken as validated."""
-    m, n = X.shape
-    rows = max(16, BLOCK_BYTES // (n * X.itemsize))
-    blocks = [slice(i, min(i + rows, m)) for i in range(0, m, rows)]
-    W, V = weights.first, list(weights.deep)
-    for t in range(len(eta) + 1):
-        columns = W if companion is None else np.hstack([W, companion.weights])
-        q = W.shape[1]
-        u, S = np.empty((q, m), X.dtype), np.empty((q, m), X.dtype)
-        first_gradient, deep_gradients, loss = np.zeros_like(columns), [np.zeros_like(w) for w in V], 0.0
-        move_first = t < len(eta) and eta[t, 0] != 0
-        for b in blocks:  # one pass over X: multiply, differentiate, multiply back
-            every_u = (X[b] @ columns).T
-            u[:, b] = every_u[:q]
-            forward = network.forward(u[:, b], V)
-            S[:, b], gradients, residual = network.gradients(u[:, b], y[b], V, forward)
+    """Yield the state at t = 0..T; the caller may stop at any step. Inputs are taken as validated.
+
+    Each step reads X once, block by block: multiply, differentiate, multiply back. The blocks and the order of their
+    sums depend on the shape of X alone, so the number of threads does not change the result.
+    """
+    (m, n), T = X.shape, len(eta)
+    q = weights.first.shape[1]
+    p = q if companion is None else q + companion.weights.shape[1]
+    blocks = row_blocks(m, n * X.itemsize)
+    multiply, multiply_back = products(T * X.size * p)
+    n_threads = 1 if multiply is _multiply else n_threads or available_cores()  # BLAS brings its own threads
+    first_gradients = np.empty((len(blocks), p, n), X.dtype)  # of each block, like the two lists
+    deep_gradients: list[list[Array]] = [[]] * len(blocks)
+    losses = [0.0] * len(blocks)
+
+    def work(todo: Iterator[int], columns: Array, V: list[Array], u: Array, S: Array, move_first: bool) -> None:
+        """Multiply, differentiate, multiply back, for the blocks still to do; several threads share them."""
+        with np.errstate(over="ignore", invalid="ignore"):  # a setting of each thread
+            for k in todo:
+                b = blocks[k]
+                every_u = multiply(X[b], columns)
+                block_u = u[:, b] = every_u[:q]
+                forward = network.forward(block_u, V)
+                every_S, deep_gradients[k], residual = network.gradients(block_u, y[b], V, forward)
+                S[:, b], losses[k] = every_S, float(residual @ residual)
+                if move_first:
+                    if companion is not None:
+                        extra = companion.gradient(b, every_u[q:], block_u, every_S, V, forward)
+                        every_S = np.concatenate([every_S, extra])
+                    multiply_back(X[b], every_S.astype(X.dtype, copy=False), first_gradients[k])
+
+    W, V = np.ascontiguousarray(weights.first.T), list(weights.deep)  # columns of weights are rows in memory
+    with Helpers(min(n_threads, len(blocks)) - 1) as helpers:
+        for t in range(T + 1):
+            columns = W if companion is None else np.concatenate([W, companion.weights.T])
+            u, S = np.empty((q, m), X.dtype), np.empty((q, m), X.dtype)
+            move_first = t < T and eta[t, 0] != 0
+            order = range(len(blocks))[:: -1 if t % 2 else 1]  # back and forth: the last rows read are still in cache
+            helpers.share(partial(work, iter(order), columns, V, u, S, move_first))
+            yield State(t, W.T, V, u, S, sum(losses) / m)
+            if t == T:
+                return
             if move_first:
-                every_S = S[:, b]
+                total = first_gradients.sum(axis=0)
+                W = update(W, eta[t, 0] / m, total[:q])
                 if companion is not None:
-                    extra = companion.gradient(b, every_u[q:], u[:, b], every_S, V, forward)
-                    every_S = np.concatenate([every_S, extra.astype(X.dtype)])
-                first_gradient += X[b].T @ every_S.T
-            for total, part in zip(deep_gradients, gradients, strict=True):
-                total += part
-            loss += float(residual @ residual)
-        yield State(t, W, V, u, S, loss / m)
-        if t == len(eta):
-            return
-        W = update(W, eta[t, 0] / m, first_gradient[:, :q])
-        if companion is not None:
-            companion.weights = update(companion.weights, eta[t, 0] / m, first_gradient[:, q:])
-        V = [update(w, step / m, g) for w, step, g in zip(V, eta[t, 1:], deep_gradients, strict=True)]
+                    companion.weights = update(companion.weights, eta[t, 0] / m, total[q:].T)
+            V = [update(w, eta_l / m, sum(g)) for w, eta_l, *g in zip(V, eta[t, 1:], *deep_gradients, strict=True)]
+
+
+def row_blocks(m: int, row_bytes: int) -> list[slice]:
+    """0..m in nearly equal slices of about BLOCK_BYTES; an even number, for two threads, unless one is enough."""
+    rows = max(BLOCK_ROWS, BLOCK_BYTES // row_bytes)
+    count = 1 if m <= rows else 2 * -(-m // (2 * rows))
+    return [slice(k * m // count, (k + 1) * m // count) for k in range(count)]
+
+
+def products(work: int) -> tuple[Callable, Callable]:
+    """X W and X^T S for a block of rows: compiled where numba is installed and the run long enough, else by BLAS."""
+    if work >= COMPILED_WORK:
+        try:
+            from . import kernels
+
+            return kernels.multiply, kernels.multiply_back
+        except ImportError:  # the extra `fast` is not installed
+            pass
+    return _multiply, _multiply_back
+
+
+def _multiply(X: Array, W: Array) -> Array:
+    """(X W^T)^T, shape (p, rows), for X (rows, n) and W (p, n)."""
+    return np.stack([X @ w for w in W]) if _thin(X, W) else W @ X.T
+
+
+def _multiply_back(X: Array, S: Array, G: Array) -> None:
+    """Write S X into G (p, n), for X (rows, n) and S (p, rows)."""
+    if _thin(X, S):
+        for s, g in zip(S, G, strict=True):
+            np.matmul(s, X, out=g)
+    else:
+        np.matmul(S, X, out=G)
+
+
+def _thin(X: Array, columns: Array) -> bool:
+    """Whether BLAS is faster one column at a time."""
+    return len(columns) < 4 and X.size > 2**16
+
+
+class Helpers:
+    """Threads that do the same as the calling one, at the same time."""
+
+    def __init__(self, count: int):
+        self.count, self._pool = count, ThreadPoolExecutor(max(count, 1))  # starts its threads when first needed
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._pool.shutdown()
+
+    def share(self, work: Callable[[], None]) -> None:
+        """Call `work` in every thread and wait for all."""
+        others = [self._pool.submit(work) for _ in range(self.count)]
+        work()
+        for other in others:
+            other.result()
+
+
+def available_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gradient_descent(
@@ -160,6 +253,7 @@ def gradient_descent(
     first_weights_at=(),
     preactivations_at=(),
     dtype=np.float64,
+    n_threads: int | None = None,
 ) -> Trajectory:
     """Train by full-batch gradient descent and record the whole run.
 
@@ -174,6 +268,9 @@ def gradient_descent(
     first_weights_at, preactivations_at : sequence of int or "all"
         Steps t in 0..T at which to keep W_1 and X W_1.
     dtype : float64 or float32
+    n_threads : int, optional
+        For the compiled products (see Notes), by default all cores the process may use; data of less than 4 MB use one.
+        The result does not depend on it. Activations are called from all these threads.
 
     Returns
     -------
@@ -184,6 +281,12 @@ def gradient_descent(
     ------
     ValueError
         For arrays of the wrong shape, non-finite numbers, or steps out of range.
+
+    Notes
+    -----
+    Long runs are faster with numba (``pip install "sedyn[fast]"``): a step then takes less than twice the time of
+    reading X once, where X is larger than the cache. Without it, and in short runs, the products of the same blocks of
+    rows are left to BLAS, whose threads follow its own settings (OPENBLAS_NUM_THREADS).
 
     Examples
     --------
@@ -198,10 +301,13 @@ def gradient_descent(
     weights, X, y, eta = validate_run(network, training, weights, X, y, dtype)
     if test is not None:
         test = validate_rows(*test, n_features=X.shape[1], dtype=dtype, names=("X_test", "y_test"))
+    if n_threads is not None and (int(n_threads) != n_threads or n_threads < 1):
+        raise ValueError(f"n_threads must be a positive integer, or None for all cores; got {n_threads!r}")
     recorder = Recorder(network, len(eta), test, first_weights_at, preactivations_at)
     with np.errstate(over="ignore", invalid="ignore"):
         try:
-            for state in progress(descend(network, eta, weights, X, y), len(eta) + 1, "gradient descent"):
+            steps = descend(network, eta, weights, X, y, n_threads=n_threads)
+            for state in progress(steps, len(eta) + 1, "gradient descent"):
                 if not recorder.record(state, y):
                     break
         except KeyboardInterrupt:

@@ -1,5 +1,8 @@
 """Gradient descent against a line-by-line reference, and what its result records and reports."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -30,12 +33,76 @@ def plain_descent(weights, X, y, eta, n_steps):
     return np.array(errors)
 
 
-@pytest.mark.parametrize("block_bytes", [1, 2**19])
-def test_matches_the_written_out_update(rng, monkeypatch, block_bytes):
-    monkeypatch.setattr(descent, "BLOCK_BYTES", block_bytes)  # one block, and many with a short last one
+@pytest.fixture(params=["compiled", "BLAS"])
+def either_product(request, monkeypatch):
+    """A run by the compiled products, and by BLAS, whatever its length."""
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+    monkeypatch.setattr(descent, "COMPILED_WORK", 0 if request.param == "compiled" else np.inf)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("block_rows", [1, 7, 90])  # blocks of 1 row, of 6 or 7, and all rows in one
+def test_matches_the_written_out_update(rng, monkeypatch, either_product, block_rows, n_threads):
+    monkeypatch.setattr(descent, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(descent, "BLOCK_ROWS", block_rows)
     network, weights, X, y = problem(rng)
-    run = sedyn.gradient_descent(network, sedyn.Training((0.3, 0.2, 0.1), 30), weights, X, y)
-    np.testing.assert_allclose(run.train_error, plain_descent(weights, X, y, (0.3, 0.2, 0.1), 30), rtol=1e-10)
+    run = sedyn.gradient_descent(network, sedyn.Training((0.3, 0.2, 0.1), 50), weights, X, y, n_threads=n_threads)
+    np.testing.assert_allclose(run.train_error, plain_descent(weights, X, y, (0.3, 0.2, 0.1), 50), rtol=1e-10)
+
+
+@pytest.mark.parametrize("verb", [sedyn.gradient_descent, sedyn.augmented_gradient_descent])
+def test_the_number_of_threads_changes_nothing(rng, monkeypatch, either_product, verb):
+    monkeypatch.setattr(descent, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(descent, "BLOCK_ROWS", 8)
+    network, weights, X, y = problem(rng)
+    runs = []
+    for n_cores in (1, 2, 5):
+        monkeypatch.setattr(descent, "available_cores", lambda n=n_cores: n)
+        runs.append(verb(network, sedyn.Training(0.2, 20), weights, X, y))
+    for run in runs[1:]:
+        np.testing.assert_array_equal(run.train_error, runs[0].train_error)
+        np.testing.assert_array_equal(run.final.first, runs[0].final.first)
+        if run.estimated_error is not None:
+            np.testing.assert_array_equal(run.estimated_stderr, runs[0].estimated_stderr)
+
+
+@pytest.mark.parametrize("m, row_bytes", [(1, 8), (128, 2**20), (129, 2**20), (750, 4000), (6000, 32000), (10**6, 8)])
+def test_blocks_cover_the_rows_once_and_evenly(m, row_bytes):
+    blocks = descent.row_blocks(m, row_bytes)
+    sizes = [b.stop - b.start for b in blocks]
+    assert blocks[0].start == 0 and blocks[-1].stop == m and max(sizes) - min(sizes) <= 1
+    assert all(b.start == a.stop for a, b in zip(blocks, blocks[1:], strict=False))
+    assert max(sizes) <= max(descent.BLOCK_ROWS, descent.BLOCK_BYTES // row_bytes)
+    assert len(blocks) == 1 or len(blocks) % 2 == 0
+
+
+def test_an_error_in_a_helping_thread_is_raised(rng, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setattr(descent, "COMPILED_WORK", 0)
+    monkeypatch.setattr(descent, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(descent, "BLOCK_ROWS", 8)
+    main = threading.current_thread()
+
+    def tanh(a):
+        if threading.current_thread() is not main:
+            raise OSError("a helper failed")
+        time.sleep(0.01)  # leave some blocks to the helper
+        return np.tanh(a)
+
+    network = sedyn.Network((3, 1), ((tanh, lambda a: 1 - np.tanh(a) ** 2), "identity"))
+    _, _, X, y = problem(rng)
+    with pytest.raises(OSError, match="a helper failed"):
+        sedyn.gradient_descent(network, sedyn.Training(0.2, 3), network.init(60, rng), X, y, n_threads=2)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_divergence_in_several_threads_stays_silent(rng, monkeypatch, either_product):
+    monkeypatch.setattr(descent, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(descent, "BLOCK_ROWS", 8)
+    network, weights, X, y = problem(rng, widths=(3, 1), activations=("softplus", "identity"))
+    run = sedyn.gradient_descent(network, sedyn.Training(1e200, 30), weights, X, y, n_threads=3)
+    assert run.status == "diverged"
 
 
 def test_records_what_was_asked(rng):
@@ -63,7 +130,7 @@ def test_schedule_and_frozen_layers(rng):
     assert all(np.ptp(W, axis=0).max() == 0 for W in run.deep_weights)
 
 
-def test_float32_follows_float64(rng):
+def test_float32_follows_float64(rng, either_product):
     network, weights, X, y = problem(rng)
     training = sedyn.Training(0.2, 30)
     exact = sedyn.gradient_descent(network, training, weights, X, y, first_weights_at=(30,))
@@ -88,8 +155,8 @@ def test_interruption_keeps_what_is_done(rng, monkeypatch):
     network, weights, X, y = problem(rng)
     whole = descent.descend
 
-    def interrupted(*args):
-        for state in whole(*args):
+    def interrupted(*args, **options):
+        for state in whole(*args, **options):
             if state.t == 4:
                 raise KeyboardInterrupt
             yield state
@@ -162,6 +229,12 @@ def with_nan(X, y, weights):
 def test_bad_input(rng, verb, arguments, message):
     with pytest.raises(ValueError, match=message):
         verb(**arguments(rng))
+
+
+@pytest.mark.parametrize("n_threads", [0, 1.5])
+def test_bad_number_of_threads(rng, n_threads):
+    with pytest.raises(ValueError, match="n_threads must be a positive integer"):
+        sedyn.gradient_descent(*bad()(rng).values(), n_threads=n_threads)
 
 
 @pytest.mark.parametrize("step_size", [-0.1, np.nan, "fast", np.zeros((2, 2, 2))])
