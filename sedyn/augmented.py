@@ -21,11 +21,8 @@ METRICS: dict[str, Callable[[Array, Array], Array]] = {
     "zero_one": lambda f, y: (np.sign(f) != y).astype(float),
 }
 
-EXACT_WORK = 5 * 10**7  # m (T q)^2 numbers: up to here (400 MB) a spectrum is cheapest in the exact recursion
-FULL_WORK = (
-    2 * 10**8
-)  # the same times eigenvalues: up to here low rank follows every direction, beyond it random probes
-PROBED_SAMPLES = 2**14  # samples times probes: sets the noise of the probes, 1 % or a fifth of the standard error
+TANGENT_ROWS = 256  # carry tangents by default: their noise is within 1 % or a fifth of the standard error
+SHIFTED_ROWS = 1000  # tell the slope of the loss, for the standard error; a few percent of it
 
 
 class AssumptionWarning(UserWarning):
@@ -42,9 +39,9 @@ def augmented_gradient_descent(
     *,
     covariance=None,
     metrics: Sequence[str | Callable] = (),
-    method: str = "auto",
+    method: str = "low-rank",
     tolerance: float = 1e-2,
-    n_probes: int | None = None,
+    tangent_rows: int = TANGENT_ROWS,
     rng=0,
     first_weights_at=(),
     preactivations_at=(),
@@ -68,15 +65,13 @@ def augmented_gradient_descent(
         Further error metrics to estimate: ``"squared"``, ``"absolute"``, ``"zero_one"`` (sign of the output against
         labels -1 and +1) or a callable ``(f, y) -> loss`` per sample.
     method : str
-        ``"low-rank"``; ``"exact"``, the recursion over all pairs of steps, m (T q)^2 numbers; or ``"auto"``, which
-        takes the exact one where the covariance has several eigenvalues and it is small.
+        ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference.
     tolerance : float
         Low rank: a gradient enlarges the basis when this fraction of its size lies outside.
-    n_probes : int, optional
-        Low rank: random tangents per row, 0 for all directions. By default all where that is cheap, else as many as
-        keep their noise near 1 %.
+    tangent_rows : int
+        Low rank: how many random rows carry tangents. More cost more and leave less to chance, m leave nothing.
     rng : None, int or numpy Generator
-        For the probes and for the signs behind the standard error.
+        For these rows and for the standard error.
 
     Returns
     -------
@@ -97,10 +92,10 @@ def augmented_gradient_descent(
     -----
     The standard error at step t is that of (estimate - true error of these very weights):
     ``stderr^2 = (Var_i loss_i + E_j [grad_j^T F grad_j]) / m``, where grad_j is the derivative of the loss of row j in
-    its left-out preactivation and F = dW^T Sigma dW. dW is what W_1 moves when every row i is weighted 1 + s_i with a
-    random sign s_i and does not react to its own sign: the jackknife variance of W_1, from one tangent that shares the
-    pass over X. For least squares it gives the exact 2/m (1 + 1/phi) / (1 - 1/phi) relative variance. The first term
-    alone, which treats left-out losses as independent, is up to half too small late in training.
+    its left-out preactivation and F the jackknife variance of a fresh preactivation: what W_1 moves when every row i is
+    weighted 1 + s_i with a random sign s_i and does not react to its own sign. The memory knows it without further
+    tangents (`LowRankMemory`). For least squares it gives the exact 2/m (1 + 1/phi) / (1 - 1/phi) relative variance.
+    The first term alone, which treats left-out losses as independent, is up to half too small late in training.
 
     Examples
     --------
@@ -115,26 +110,19 @@ def augmented_gradient_descent(
     weights, X, y, eta = validate_run(network, training, weights, X, y, dtype)
     if test is not None:
         test = validate_rows(*test, n_features=X.shape[1], dtype=dtype, names=("X_test", "y_test"))
-    if method not in ("auto", "low-rank", "exact"):
-        raise ValueError(f"unknown method {method!r}; use 'auto', 'low-rank' or 'exact'")
+    if method not in ("low-rank", "exact"):
+        raise ValueError(f"unknown method {method!r}; use 'low-rank' or 'exact'")
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance must lie between 0 and 1; got {tolerance!r}")
-    if n_probes is not None and (int(n_probes) != n_probes or n_probes < 0):
-        raise ValueError(f"n_probes must be an integer, 0 or more; got {n_probes!r}")
+    if int(tangent_rows) != tangent_rows or tangent_rows < 1:
+        raise ValueError(f"tangent_rows must be an integer, 1 or more; got {tangent_rows!r}")
     names, scorers = _scorers(metrics, y)
     spectrum = spectrum_of(covariance, X)
     found = check_assumptions(X, y, spectrum)
     rng = np.random.default_rng(rng)
     (m, n), T, q = X.shape, len(eta), network.widths[0]
-    memory: LowRankMemory | ExactMemory
-    work = m * (T * q) ** 2
-    if method == "exact" or (method == "auto" and len(spectrum.nodes) > 1 and work <= EXACT_WORK):
-        memory = ExactMemory(T, q, m, m / n, spectrum)
-    else:
-        if n_probes is None:
-            n_probes = 0 if work * len(spectrum.nodes) <= FULL_WORK else max(4, -(-PROBED_SAMPLES // m))
-        memory = LowRankMemory(q, m, m / n, spectrum, tolerance, n_probes, rng)
-    jackknife = _Jackknife(network, y, memory, rng.choice([-1.0, 1.0], m), weights.first)
+    low_rank = LowRankMemory(q, m, m / n, spectrum, tolerance, int(tangent_rows), rng)
+    memory = ExactMemory(T, low_rank) if method == "exact" else low_rank
     recorder = Recorder(network, T, test, first_weights_at, preactivations_at)
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
@@ -142,13 +130,11 @@ def augmented_gradient_descent(
     best, stopped_first = np.inf, weights.first
     with np.errstate(over="ignore", invalid="ignore"):
         try:
-            steps = descend(network, eta, weights, X, y, companion=jackknife)
-            for state in progress(steps, T + 1, "augmented gradient descent"):
+            for state in progress(descend(network, eta, weights, X, y), T + 1, "augmented gradient descent"):
                 if not recorder.record(state, y):
                     break
                 left_out = state.u - memory.memory  # as if each sample had not been trained on
-                spread = jackknife.spread(spectrum.covariance)
-                estimate, error = _score(network, scorers, left_out, state.deep, y, spread, rng)
+                estimate, error = _score(network, scorers, left_out, state.deep, y, memory.spread, rng)
                 if estimate[0] < best:
                     best, stopped_first = estimate[0], state.first
                 estimates.append(estimate)
@@ -157,7 +143,7 @@ def augmented_gradient_descent(
                     f = network.output((test[0] @ state.first).T, state.deep)
                     held_out.append([float(np.mean(score(f, test[1]))) for score in scorers[1:]])
                 if state.t < T and eta[state.t, 0]:
-                    memory.extend(state.S, jackknife.J, eta[state.t, 0])
+                    memory.extend(state.S, network.hessian(state.u, y, state.deep), eta[state.t, 0])
         except KeyboardInterrupt:
             recorder.interrupt()
     reached = min(len(errors), len(recorder.deep))
@@ -178,55 +164,44 @@ def augmented_gradient_descent(
 
 
 class ExactMemory:
-    """The memory by the recursion over all pairs of steps, with the interface of `LowRankMemory` (theory 5)."""
+    """The memory by the recursion over all pairs of steps (theory 5); F by the low-rank memory that runs beside it."""
 
-    def __init__(self, n_steps: int, q: int, n_samples: int, phi: float, spectrum: Spectrum):
+    def __init__(self, n_steps: int, low_rank: LowRankMemory):
+        q, m, (nodes, weights, _) = low_rank.q, low_rank.m, low_rank.spectrum
         require_memory(
-            Responses.memory_bytes(n_steps, q, n_samples),
-            f"the exact recursion over {n_steps} steps on {n_samples} rows",
+            Responses.memory_bytes(n_steps, q, m),
+            f"the exact recursion over {n_steps} steps on {m} rows",
             "use method='low-rank', or lower n_steps or the width",
         )
-        self._responses = Responses(n_steps, q, n_samples, phi, spectrum.nodes, spectrum.weights)
-        self._past = np.zeros((n_steps, q, n_samples))
+        self._low_rank = low_rank
+        self._responses = Responses(n_steps, q, m, low_rank.phi, nodes, weights)
+        self._past = np.zeros((n_steps, q, m))
         self._t = 0
-        self.memory = np.zeros((q, n_samples))
+        self.memory = np.zeros((q, m))
+
+    @property
+    def spread(self) -> Array:
+        return self._low_rank.spread
 
     def extend(self, S: Array, J: Array, eta: float) -> None:
+        self._low_rank.extend(S, J, eta)
         self._past[self._t] = S
         self._responses.extend(self._t, J, eta)
         self._t += 1
         self.memory = self._responses.memory(self._t, self._past)
 
 
-class _Jackknife:
-    """dW, the shift of W_1 when row i is weighted 1 + s_i: a tangent that descends beside it (`Companion`)."""
-
-    def __init__(self, network, y, memory, signs, first):
-        self.network, self.y, self.memory, self.signs = network, y, memory, signs
-        self.weights = np.zeros_like(first)
-        self.J = np.zeros((first.shape[1], first.shape[1], len(y)))
-
-    def gradient(self, rows, extra_u, u, S, deep, forward):
-        J = self.J[:, :, rows] = self.network.hessian(u, self.y[rows], deep, forward)
-        s = self.signs[rows]
-        moved = extra_u - s * self.memory.memory[:, rows]  # a row does not react to its own sign
-        return np.einsum("abm,bm->am", J, moved) + s * S
-
-    def spread(self, covariance: Array | None) -> Array:
-        """F = dW^T Sigma dW (q, q), the variance of a fresh preactivation over training sets."""
-        dW = self.weights.astype(float)
-        return dW.T @ (dW if covariance is None else covariance @ dW)
-
-
 def _score(network, scorers, left_out, deep, y, spread, rng) -> tuple[list[float], list[float]]:
     """Each metric's mean over left-out preactivations, and its standard error."""
     values, vectors = np.linalg.eigh(spread)
-    shift = (vectors * np.sqrt(np.maximum(values, 0))) @ rng.standard_normal(left_out.shape)
-    at, up, down = (network.output(u, deep) for u in (left_out, left_out + shift, left_out - shift))
+    few = slice(None, None, -(-len(y) // SHIFTED_ROWS))
+    around = left_out[:, few]
+    shift = (vectors * np.sqrt(np.maximum(values, 0))) @ rng.standard_normal(around.shape)
+    at, up, down = (network.output(u, deep) for u in (left_out, around + shift, around - shift))
     means, errors = [], []
     for score in scorers:
         loss = score(at, y)
-        change = (score(up, y) - score(down, y)) / 2  # grad^T F^(1/2) noise, also for metrics with jumps
+        change = (score(up, y[few]) - score(down, y[few])) / 2  # grad^T F^(1/2) noise, also for metrics with jumps
         means.append(float(np.mean(loss)))
         errors.append(float(np.sqrt((np.var(loss) + np.mean(np.square(change))) / len(y))))
     return means, errors

@@ -1,14 +1,16 @@
 """What a training preactivation owes to its own gradients, measured on the data with few tangents (theory 5).
 
-======== ===================================================== ============
-symbol   name                                                  shape
-======== ===================================================== ============
-Q        basis of S_0, S_1, .. over the training rows          (K, m)
-M^j      memory coefficients at eigenvalue lambda_j            (J, q, K)
-M        their mean: sum_(r<t) rho_(t,r) S_r = M Q             (q, K)
-dS, dQ   derivatives along the tangents                        (.., D, m)
-H^j      mean derivative of S when every U_s moves by M^j_s    (J, q, K)
-======== ===================================================== ============
+======== ====================================================== ============
+symbol   name                                                   shape
+======== ====================================================== ============
+M^j      memory coefficients at eigenvalue lambda_j             (J, q, K)
+M        their mean: sum_(r<t) rho_(t,r) S_r = M Q              (q, K)
+Q        basis of S_0, S_1, .. over the m training rows         (K, m)
+dS, dQ   derivatives when every U_s moves by a column of M^j_s, (.., K J n)
+         on n of the rows
+H^j      mean derivative of S when every U_s moves by M^j_s     (J, q, K)
+F        variance of a fresh preactivation over training sets   (q, q)
+======== ====================================================== ============
 """
 
 from __future__ import annotations
@@ -19,112 +21,132 @@ from .network import Array
 from .spectrum import Spectrum
 from .training import update
 
-# Tangents are single precision: they only enter through means, and a memory pass is bound by memory bandwidth.
-TANGENT = np.float32
+SINGLE = np.float32  # the precision of the basis: what it costs is reading it
+BLOCK = 16  # directions whose tangents are stored together
 
 
 class LowRankMemory:
-    """The memory in a growing basis Q of gradients, with the tangents of all K directions or of random probes of them.
+    """The memory in a growing basis of gradients, with the tangents of all its directions on `n_rows` random rows.
 
-    With ``n_probes=0`` every sample carries one tangent for each direction and eigenvalue; exact up to `tolerance`, at
-    a cost of m K^2. With probes each sample carries `n_probes` random combinations g of the directions and H is the
-    mean of dS g^T (Hutchinson), at a cost of m K n_probes; the rows of g are made orthogonal over the samples, so that
-    only the fluctuations of the Hessians are sampled, as with the twins of theory 4.
+    A gradient is kept together with its derivatives, one vector (S, dS), in the inner product
+    ``<S, S'> + phi sum_j w_j lambda_j <dS^j, dS'^j>``. With <S, S'> alone, dQ would be divided by tiny residuals and
+    grow exponentially. This one is the covariance of S when fresh preactivations, too, move as they do from one
+    training set to another, by sqrt(phi) M times a Gaussian vector; so F = phi M M^T needs no tangent of its own.
     """
 
-    def __init__(self, q: int, n_samples: int, phi: float, spectrum: Spectrum, tolerance: float, n_probes: int, rng):
-        self.q, self.m, self.phi, self.spectrum = q, n_samples, phi, spectrum
-        self.tolerance, self.n_probes, self.rng = tolerance, n_probes, rng
-        self.K = 0
+    def __init__(self, q: int, n_samples: int, phi: float, spectrum: Spectrum, tolerance: float, n_rows: int, rng):
+        self.q, self.m, self.phi, self.spectrum, self.tolerance = q, n_samples, phi, spectrum, tolerance
+        few = n_rows < n_samples
+        self.rows = rng.choice(n_samples, n_rows, replace=False) if few else np.arange(n_samples)
+        self._model = _ResponseModel(q, n_samples, spectrum.weights.sum() / phi) if few else None
+        self.K, self._capacity = 0, 4 * BLOCK
+        # (first direction, columns, rows): Q; then dQ along BLOCK directions, which is 0 in directions older than those
+        self._blocks = [(0, slice(0, n_samples), np.zeros((self._capacity, n_samples), SINGLE))]
+        self._metric = np.full(n_samples, 1 / n_samples, SINGLE)  # of every column
         self._M = np.zeros((len(spectrum.nodes), q, 0))
-        self._per_direction = 0 if n_probes else len(spectrum.nodes)  # tangents that a new direction adds
-        self._n_fixed = n_probes * len(spectrum.nodes)
-        self._Q = np.zeros((0, n_samples))
-        self._dQ = np.zeros((0, 0, n_samples), TANGENT)  # row, tangent, sample
-        self._g = np.zeros((0, n_probes * n_samples), TANGENT)
-        self._reserve(16)
-        self.memory = np.zeros((q, n_samples))  # sum_(r<t) rho_(t,r) S_r, ready for the next step
-
-    def _reserve(self, capacity: int) -> None:
-        """Room for `capacity` directions; what is there is copied."""
-
-        def enlarged(old: Array, *shape: int) -> Array:
-            new = np.zeros(shape, old.dtype)
-            new[tuple(slice(size) for size in old.shape)] = old
-            return new
-
-        self._Q = enlarged(self._Q, capacity, self.m)
-        self._dQ = enlarged(self._dQ, capacity, self._n_fixed + capacity * self._per_direction, self.m)
-        if self.n_probes:
-            self._g = enlarged(self._g, capacity, self.n_probes * self.m)
+        self._moved = np.zeros((q, n_samples), SINGLE)  # M times the basis: M Q, M dQ
 
     @property
-    def _D(self) -> int:
-        return self._n_fixed + self.K * self._per_direction
+    def memory(self) -> Array:
+        """sum_(r<t) rho_(t,r) S_r (q, m), ready for the next step."""
+        return self._moved[:, : self.m]
 
-    def _tangents(self) -> Array:
-        return self._dQ[: self.K, : self._D].reshape(self.K, self._D * self.m)
-
-    def _differentiate(self, J: Array) -> tuple[Array, Array]:
-        """dS (q, D m) along all tangents, and H (J, q, K)."""
-        q, m, K, D, n_nodes = self.q, self.m, self.K, self._D, len(self.spectrum.nodes)
-        if K == 0:
-            return np.zeros((q, D * m), TANGENT), np.zeros((n_nodes, q, 0))
-        total = np.tensordot(self.spectrum.weights, self._M, axes=1).astype(TANGENT)
-        moved = (total @ self._tangents()).reshape(q, D, m)  # dTheta = M + M dQ, sample by sample
-        if self.n_probes:
-            g = self._g[:K]
-            for j, M in enumerate(self._M.astype(TANGENT)):
-                moved[:, j * self.n_probes : (j + 1) * self.n_probes] += (M @ g).reshape(q, self.n_probes, m)
-        else:
-            moved += self._M.transpose(1, 2, 0).reshape(q, D, 1).astype(TANGENT)
-        J = J.astype(TANGENT)
-        dS = np.stack([sum(J[a, b] * moved[b] for b in range(q)) for a in range(q)])
-        if self.n_probes:
-            by_node = dS.reshape(q, n_nodes, self.n_probes * m)
-            H = np.stack([by_node[:, j] @ g.T for j in range(n_nodes)]) / (self.n_probes * m)
-        else:
-            H = dS.mean(axis=-1, dtype=float).reshape(q, K, n_nodes).transpose(2, 0, 1)
-        return dS.reshape(q, D * m), H.astype(float)
-
-    def _inner(self, a, da, b, db) -> Array:
-        """<a, b> + <da, db>: with <a, b> alone, dQ would be divided by tiny residuals and grow exponentially."""
-        probes = self.n_probes or 1
-        return a @ b.T / self.m + (da @ db.T).astype(float) / (self.m * probes)
+    @property
+    def spread(self) -> Array:
+        """F (q, q)."""
+        return self.phi * np.einsum("j,jak,jbk->ab", self.spectrum.weights * self.spectrum.nodes, self._M, self._M)
 
     def extend(self, S: Array, J: Array, eta: float) -> None:
         """Take in the gradients S (q, m) and Hessians J (q, q, m) of one step; `memory` is then that of the next."""
-        dS, H = self._differentiate(J)
-        Q, dQ = self._Q[: self.K], self._tangents()
-        L = self._inner(S, dS, Q, dQ)
-        size = self._inner(S, dS, S, dS)
+        dS, H = self._differentiate(J.astype(SINGLE), eta)
+        S = np.concatenate([S.astype(SINGLE), dS], axis=1)
+        L, size = self._overlaps(S), self._inner(S, S)
         values, vectors = np.linalg.eigh(size - L @ L.T)
         new = values > self.tolerance**2 * np.trace(size)
-        d = int(new.sum())
-        if d:
+        if new.any():
             X = vectors[:, new].T / np.sqrt(values[new])[:, None]
-            row, drow = X @ (S - L @ Q), X.astype(TANGENT) @ (dS - L.astype(TANGENT) @ dQ)
-            again = self._inner(row, drow, Q, dQ)  # Gram-Schmidt twice (theory 4)
-            row, drow = row - again @ Q, drow - again.astype(TANGENT) @ dQ
-            norm = np.linalg.inv(np.linalg.cholesky(self._inner(row, drow, row, drow)))
-            row, drow = norm @ row, norm.astype(TANGENT) @ drow
-            L = np.concatenate([L, self._inner(S, dS, row, drow)], axis=1)
-            self._append(row, drow)
-        grown = ((0, 0), (0, 0), (0, d))
-        nodes = self.spectrum.nodes[:, None, None]
-        self._M = update(np.pad(self._M, grown), eta, L / self.phi + nodes * np.pad(H, grown))
-        self.memory = np.tensordot(self.spectrum.weights, self._M, axes=1) @ self._Q[: self.K]
+            row = X.astype(SINGLE) @ S - self._combine(X @ L)
+            row -= self._combine(self._overlaps(row))  # Gram-Schmidt twice (theory 4)
+            row = np.linalg.inv(np.linalg.cholesky(self._inner(row, row))).astype(SINGLE) @ row
+            L = np.concatenate([L, self._inner(S, row)], axis=1)
+            self._append(row)
+        L, H = (np.pad(A, [*[(0, 0)] * (A.ndim - 1), (0, self._M.shape[2] - A.shape[-1])]) for A in (L, H))
+        self._M = update(self._M, eta, L / self.phi + self.spectrum.nodes[:, None, None] * H)
+        self._moved = self._combine(np.tensordot(self.spectrum.weights, self._M, axes=1))
 
-    def _append(self, row: Array, drow: Array) -> None:
-        K, d, D = self.K, len(row), self._D
-        if K + d > len(self._Q):
-            self._reserve(2 * len(self._Q) + d)
-        self._Q[K : K + d] = row
-        self._dQ[K : K + d, :D] = drow.reshape(d, D, self.m)  # 0 along the directions born now
-        if self.n_probes:
-            g = self.rng.choice(np.array([-1, 1], TANGENT), (d, self.n_probes * self.m))
-            scale = TANGENT(1 / (self.n_probes * self.m))
-            known = self._g[:K]
-            g -= (g @ known.T * scale) @ known
-            self._g[K : K + d] = np.linalg.inv(np.linalg.cholesky(g @ g.T * scale)) @ g
-        self.K += d
+    def _differentiate(self, J: Array, eta: float) -> tuple[Array, Array]:
+        """dS (q, K J n) along all tangents, and H (J, q, K)."""
+        nodes, weights, _ = self.spectrum
+        moved = self._moved[:, self.m :].reshape(self.q, -1, len(self.rows))
+        moved = moved + self._M.transpose(1, 2, 0).reshape(self.q, -1, 1).astype(SINGLE)  # dTheta = M + M dQ
+        dS = np.einsum("abi,bdi->adi", J.take(self.rows, axis=2), moved)
+        M = np.tensordot(weights, self._M, axes=1)
+        mean = self._model.weights(J, self.rows, M) if self._model else np.full(self.m, 1 / self.m)
+        H = np.moveaxis((dS @ mean.astype(SINGLE)).reshape(self.q, -1, len(nodes)), 2, 0).astype(float)
+        if self._model:
+            self._model.step(J, eta, M, np.tensordot(weights * nodes, H, axes=1))
+        return dS.reshape(self.q, -1), H
+
+    def _inner(self, a: Array, b: Array) -> Array:
+        return np.stack([b @ row for row in a * self._metric]).astype(float)
+
+    def _overlaps(self, a: Array) -> Array:
+        """Inner products with the basis, (.., K). Row by row: the basis is read at full speed, by three at once not."""
+        found = np.zeros((len(a), self.K))
+        for total, row in zip(found, a * self._metric, strict=True):
+            for first, columns, block in self._blocks:
+                total[first:] += block[: max(0, self.K - first)] @ row[columns]
+        return found
+
+    def _combine(self, A: Array) -> Array:
+        """A (.., K) times the basis."""
+        found = np.zeros((len(A), len(self._metric)), SINGLE)
+        for row, a in zip(found, A.astype(SINGLE), strict=True):
+            for first, columns, block in self._blocks:
+                np.matmul(a[first : self.K], block[: max(0, self.K - first)], out=row[columns])
+        return found
+
+    def _append(self, row: Array) -> None:
+        old, self.K = self.K, self.K + len(row)
+        while self.K > self._M.shape[2]:  # the next directions to be born, along which nothing moves yet
+            nodes, weights, _ = self.spectrum
+            metric = np.repeat(self.phi * weights * nodes / len(self.rows), len(self.rows))
+            first, width, more = self._M.shape[2], len(self._metric), BLOCK * len(metric)
+            self._blocks.append((first, slice(width, width + more), np.zeros((self._capacity - first, more), SINGLE)))
+            self._metric = np.concatenate([self._metric, np.tile(metric, BLOCK).astype(SINGLE)])
+            self._M = np.pad(self._M, ((0, 0), (0, 0), (0, BLOCK)))
+        if self.K > self._capacity:
+            self._capacity *= 2
+            self._blocks = [(f, c, np.pad(b, ((0, self._capacity - f - len(b)), (0, 0)))) for f, c, b in self._blocks]
+        for first, columns, block in self._blocks:
+            if columns.stop <= row.shape[1]:
+                block[old - first : self.K - first] = row[:, columns]
+
+
+class _ResponseModel:
+    """A tangent of every row under a simpler memory, so that a mean over few rows can stand for the mean over all.
+
+    U_s moves by |M_s| along each neuron, and the memory of that tangent, G (q, q, m), follows one response R (q, q)
+    with R M = H in place of all R_(t,s). The few rows are weighted such that this tangent has the same mean over them
+    as over all rows: chance is left only with how a row differs from its model.
+    """
+
+    def __init__(self, q: int, n_samples: int, drive: float):
+        self.drive, self.G = drive, np.zeros((q, q, n_samples), SINGLE)
+
+    def weights(self, J: Array, rows: Array, M: Array) -> Array:
+        """Of the rows, (n,): nearest to 1/n."""
+        moved = self.G + np.linalg.norm(M) * np.eye(len(M), dtype=SINGLE)[:, :, None]
+        self.dS = np.einsum("abi,bci->aci", J, moved.astype(SINGLE))
+        every = self.dS.reshape(-1, J.shape[-1])
+        few = every.take(rows, axis=1).astype(float)
+        gap = every.mean(axis=1) - few.mean(axis=1)
+        few -= few.mean(axis=1, keepdims=True)
+        gram = few @ few.T
+        gram[np.diag_indices_from(gram)] += 1e-6 * np.trace(gram) + 1e-300
+        return 1 / len(rows) + np.linalg.solve(gram, gap) @ few
+
+    def step(self, J: Array, eta: float, M: Array, H: Array) -> None:
+        few = 1e-3 * np.sum(M**2) + 1e-300  # where M has no part, R is the mean Hessian
+        R = (H @ M.T + few * J.mean(axis=-1)) @ np.linalg.inv(M @ M.T + few * np.eye(len(M)))
+        self.G -= SINGLE(eta) * (SINGLE(self.drive) * self.dS + np.tensordot(R.astype(SINGLE), self.G, axes=1))
