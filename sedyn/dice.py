@@ -23,7 +23,10 @@ this is theory 4.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -31,7 +34,7 @@ from .data import SingleIndex
 from .evolution import Overlaps, require_start, validate_problem, validate_tolerance
 from .network import Array, Network
 from .paths import generalization_errors
-from .projection import Rows, descend_on_columns
+from .projection import STRIPE, Rows, descend_on_columns
 from .results import Result, progress
 from .training import Training
 
@@ -140,7 +143,7 @@ def householder_dice(
     eta = validate_problem(network, training, overlaps)
     T, q = len(eta), network.widths[0]
     for name, value, least in (("n_samples", n_samples, q * T), ("n_features", n_features, 1 + q + q * T)):
-        if int(value) != value or value < max(1, least):
+        if not (isinstance(value, Real) and value >= max(1, least) and value == value // 1):
             raise ValueError(
                 f"{name} must be an integer of at least {max(1, least)} for q = {q} and {T} steps; got {value!r}. "
                 "Train on a smaller X with sedyn.gradient_descent"
@@ -149,20 +152,32 @@ def householder_dice(
     validate_tolerance(tolerance, dtype)
     rng = np.random.default_rng(rng)
     first, norm = rng.standard_normal((1 + q, m), dtype), np.sqrt(overlaps.signal_norm2)
-    Y = teacher.labels(norm * first[0].astype(float), rng.standard_normal(m)).astype(dtype)
-    columns = Rows(first)
+    Y = teacher.labels(norm * first[0].astype(float), rng.standard_normal(m))
     bar = iter(progress(range(T + 1), T + 1, "householder dice"))
 
     def twins(d, t):
-        degrees = n - len(columns) - np.arange(d)
-        triangle = np.triu(rng.standard_normal((d, d)), 1) + np.diag(np.sqrt(rng.chisquare(degrees)))
+        triangle = gaussian_triangle(n - len(columns), d, rng)
         return rng.standard_normal((d, m), dtype), triangle / np.sqrt(m)
 
-    with np.errstate(over="ignore", invalid="ignore"):
+    def quiet():  # divergence is reported on the result
+        np.seterr(over="ignore", invalid="ignore")
+
+    with np.errstate(over="ignore", invalid="ignore"), ThreadPoolExecutor(os.cpu_count(), initializer=quiet) as pool:
+        columns = Rows(first, pool.map if m > STRIPE else map)
         solution = descend_on_columns(
-            network, eta, overlaps, columns, Y, twins, rng=rng, step=lambda: next(bar), tolerance=tolerance
+            network,
+            eta,
+            overlaps,
+            columns,
+            Y.astype(dtype),
+            twins,
+            rng=rng,
+            step=lambda: next(bar),
+            tolerance=tolerance,
         )
     require_start(solution)
+    if not solution.train_error:  # interrupted before there was anything to keep
+        raise KeyboardInterrupt
     return DiceRun(
         train_error=np.array(solution.train_error),
         generalization_error=generalization_errors(network, teacher, overlaps.signal_norm2, solution, n_points, rng),
@@ -174,3 +189,8 @@ def householder_dice(
         status=solution.status,
         message=solution.message,
     )
+
+
+def gaussian_triangle(n_rows: int, d: int, rng: np.random.Generator) -> Array:
+    """T (d, d) of the QR decomposition R T of a standard Gaussian matrix (n_rows, d), drawn without that matrix."""
+    return np.triu(rng.standard_normal((d, d)), 1) + np.diag(np.sqrt(rng.chisquare(n_rows - np.arange(d))))

@@ -19,7 +19,8 @@ w_t      loadings on them: A_t, then sqrt(phi) M_t               (q, 1+q+K)
 
 from __future__ import annotations
 
-from math import gcd
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,6 +32,8 @@ from .training import divergence_bound, divergence_message, update
 N_QUASI = 24  # twins drawn from the Sobol sequence: the first directions matter most, and halve the error
 BLOCK_ROWS = 128
 PRODUCT_SIZE = 2**18  # multiply-adds of one small product: up to here BLAS stays on one thread
+LARGEST_TILE = 2**9  # paths of such a product
+STRIPE = 2**16  # paths of one thread's turn, where threads share the paths
 
 
 class Rows:
@@ -38,11 +41,12 @@ class Rows:
 
     They are stored in blocks of 128, so that growing copies nothing. A product of a few rows with many is cut into
     tiles of paths, small enough for BLAS to stay on one thread (the solvers run one randomization per core), and the
-    few rows are padded to a multiple of 4, for which BLAS has its fast kernels.
+    few rows are padded to a multiple of 4, for which BLAS has its fast kernels. `map` works through stripes of paths:
+    Python's own, or that of a pool of threads for very long rows; the results are the same.
     """
 
-    def __init__(self, rows: Array):
-        self.n_paths, self.dtype = rows.shape[1], rows.dtype
+    def __init__(self, rows: Array, map: Callable = map):
+        self.n_paths, self.dtype, self.map = rows.shape[1], rows.dtype, map
         self._blocks: list[Array] = []
         self._length = 0
         self.append(rows)
@@ -73,33 +77,49 @@ class Rows:
         """coefficients @ rows, shape (len(coefficients), N)."""
         padded = _padded(coefficients, self.dtype)
         out = np.zeros((len(padded), self.n_paths), self.dtype)
-        tiles = _tiles(out, len(padded))
-        for i, (columns, block) in enumerate(self._filled()):
-            if i == 0:
-                np.matmul(padded[:, columns], _tiles(block, len(padded)), out=tiles)
-            else:
-                tiles += np.matmul(padded[:, columns], _tiles(block, len(padded)))
+
+        def fill(paths):
+            tiles = _tiles(out[:, paths], len(padded))
+            for i, (columns, block) in enumerate(self._filled()):
+                if i == 0:
+                    np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)), out=tiles)
+                else:
+                    tiles += np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)))
+
+        list(self.map(fill, _stripes(self.n_paths)))
         return out[: len(coefficients)]
 
     def coordinates(self, x: Array) -> Array:
         """<x, rows>, shape (len(x), K)."""
-        parts = [inner(x, block) for _, block in self._filled()]
+        parts = [inner(x, block, self.map) for _, block in self._filled()]
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(x), 0))
 
 
-def inner(few: Array, rows: Array) -> Array:
+def inner(few: Array, rows: Array, map: Callable = map) -> Array:
     """<few, rows>, added up tile by tile in double precision, shape (len(few), len(rows))."""
-    padded = _padded(few, few.dtype)
-    products = np.matmul(_tiles(padded, len(padded)), _tiles(rows, len(padded)).swapaxes(1, 2))
-    return products.sum(axis=0, dtype=float)[: len(few)] / few.shape[1]
+
+    def products(paths):
+        padded = _padded(few[:, paths], few.dtype)
+        return np.matmul(_tiles(padded, len(padded)), _tiles(rows[:, paths], len(padded)).swapaxes(1, 2)).sum(
+            axis=0, dtype=float
+        )
+
+    return sum(map(products, _stripes(few.shape[1])))[: len(few)] / few.shape[1]
+
+
+def _stripes(n_paths: int) -> list[slice]:
+    """Cut the paths into stripes of whole tiles, and one with the rest."""
+    whole = n_paths - n_paths % LARGEST_TILE
+    edges = [*range(0, whole, STRIPE), whole, n_paths]
+    return [slice(start, stop) for start, stop in pairwise(edges) if start < stop]
 
 
 def _tiles(rows: Array, n_few: int) -> Array:
-    """View rows (k, N) as (tiles, k, tile)."""
+    """View a stripe of rows (k, N) as (tiles, k, tile)."""
     n_paths = rows.shape[1]
-    largest = PRODUCT_SIZE // (n_few * BLOCK_ROWS)
-    tile = gcd(n_paths, 2 ** max(6, largest.bit_length() - 1))
-    if tile < 64:  # N without a useful divisor
+    largest = max(64, PRODUCT_SIZE // (n_few * BLOCK_ROWS))
+    tile = min(LARGEST_TILE, 2 ** (largest.bit_length() - 1))
+    if n_paths % tile:
         tile = n_paths
     return rows.reshape(len(rows), n_paths // tile, tile).swapaxes(0, 1)
 
@@ -169,7 +189,7 @@ def descend_on_columns(network, eta, overlaps, columns: Rows, Y: Array, twins, *
         S_t brings new columns where its residual exceeds this fraction of |S_t|.
     """
     T, N, dtype = len(eta), columns.n_paths, columns.dtype
-    Q = Rows(np.zeros((0, N), dtype))
+    Q = Rows(np.zeros((0, N), dtype), columns.map)
     w, V = overlaps.loadings(), list(overlaps.deep)
     all_w, train_error, deep, status, message = [], [], [], "ok", ""
     try:
