@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
-from scipy.stats import qmc
 
 from .network import Array
+from .sobol import sobol
 
 
 def gaussian_points(dim: int, n_points: int, rng: np.random.Generator, quasi: bool = True) -> Array:
@@ -18,10 +18,9 @@ def gaussian_points(dim: int, n_points: int, rng: np.random.Generator, quasi: bo
     moment exact (theory 4).
     """
     if quasi:
-        sobol = qmc.Sobol(dim, scramble=True, rng=rng)
-        uniform = sobol.random_base2(int(np.ceil(np.log2(n_points))))[:n_points]
+        uniform = sobol(dim, int(np.ceil(np.log2(n_points))), rng)[:, :n_points]
         # the points are multiples of 2^-30, zero included: move them to the middle of their cells
-        points = special.ndtri(uniform.T + 2.0**-31)
+        points = special.ndtri(uniform + 2.0**-31)
     else:
         points = rng.standard_normal((dim, n_points))
     return whiten(points - points.mean(axis=1, keepdims=True))
