@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
-from scipy.stats import qmc
 
 from .network import Array
 
@@ -21,8 +20,9 @@ def gaussian_points(dim: int, n_points: int, rng: np.random.Generator, quasi: bo
     moment exact (theory 4).
     """
     if quasi:
-        sobol = qmc.Sobol(dim, scramble=True, rng=rng)
-        uniform = sobol.random_base2(int(np.ceil(np.log2(n_points))))[:n_points]
+        from scipy.stats import qmc  # takes half a second to import: not before points are drawn
+
+        uniform = qmc.Sobol(dim, scramble=True, rng=rng).random_base2(int(np.ceil(np.log2(n_points))))[:n_points]
         # the points are multiples of 2^-30, zero included: move them to the middle of their cells
         points = special.ndtri(uniform.T + 2.0**-31)
     else:
