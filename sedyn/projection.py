@@ -76,13 +76,15 @@ class Rows:
     def combine(self, coefficients: Array) -> Array:
         """coefficients @ rows, shape (len(coefficients), N)."""
         padded = _padded(coefficients, self.dtype)
-        out = np.empty((len(padded), self.n_paths), self.dtype)
+        out = np.zeros((len(padded), self.n_paths), self.dtype)
 
         def fill(paths):
             tiles = _tiles(out[:, paths], len(padded))
-            tiles[:] = 0
-            for columns, block in self._filled():
-                tiles += np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)))
+            for i, (columns, block) in enumerate(self._filled()):
+                if i == 0:
+                    np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)), out=tiles)
+                else:
+                    tiles += np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)))
 
         list(self.map(fill, _stripes(self.n_paths)))
         return out[: len(coefficients)]
