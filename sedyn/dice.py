@@ -7,7 +7,7 @@ known for w in the span of the frame r_1, .., r_b, and X^T l for l in the span o
 ========== ============================================================ ===========
 symbol     name                                                         shape
 ========== ============================================================ ===========
-Q          orthogonal basis of S_0, S_1, .., of length sqrt(m) each     (K, m)
+Q          orthogonal basis of S_0, S_1, .., rows of length sqrt(m)     (K, m)
 r_1 .. r_b frame of R^n: the signal, the initial weights, then what     (n,) each
            X^T Q_k adds to it; never written out, only its columns are
 X r_j      columns of X in that frame                                   (1+q+K, m)
@@ -16,9 +16,9 @@ w_t        W_1 in that frame                                            (q, 1+q+
 
 When S_t brings d new rows of Q, X^T Q^T / sqrt(m) has a fresh Gaussian part (n - b, d) outside of the frame. Its QR
 decomposition R T adds d directions R to the frame, and T is upper triangular: chi variables with n - b, n - b - 1, ..
-degrees of freedom on the diagonal, standard Gaussian above it. The new columns X R are then known along Q, namely
-T Q / sqrt(m), and fresh Gaussian orthogonally to it. As m, n grow T / sqrt(m) becomes the identity over sqrt(phi), and
-this is theory 4.
+degrees of freedom on the diagonal, standard Gaussian above it. The new columns X R are then known along Q:
+T Q / sqrt(m) along the new rows, 0 along the old ones, whose X^T Q^T lies in the old frame. Orthogonally to all of Q
+they are fresh Gaussian. As m, n grow T / sqrt(m) becomes the identity over sqrt(phi), and this is theory 4.
 """
 
 from __future__ import annotations
@@ -94,28 +94,30 @@ def householder_dice(
     n_points: int = 2**14,
     dtype=np.float32,
 ) -> DiceRun:
-    """One run of gradient descent on Gaussian features, exact in law, without ever forming X.
+    """One run of gradient descent on Gaussian features, without ever forming X.
 
-    Time and memory grow as n_samples alone, so that n_features = 10^6 fits in the memory of a laptop: 2 K n_samples
-    numbers, where K <= q n_steps directions are revealed.
+    The run has the law of `gradient_descent` on m x n drawn features, at every size and not only in the limit, up to
+    `tolerance` and rounding. It keeps 2 K m numbers instead of m n, where K <= q n_steps is the number of directions
+    its gradients span, and takes a time in proportion to n_steps K m whatever n is.
 
     Parameters
     ----------
     network, training, teacher
         The problem.
     overlaps : Overlaps
-        Where the run starts. All weights and signals with these overlaps have the same law of runs.
+        Where the run starts: all weights and signals with these overlaps have the same law of runs.
     n_samples, n_features : int
         m and n; n at least 1 + q + q n_steps and m at least q n_steps, below which X is small enough for
         `gradient_descent`.
     rng : None, int or numpy Generator
+        The same seed gives the same run, on any number of threads.
     tolerance : float
         The part of a gradient outside of the directions known is dropped below this fraction of its size; it enters the
-        errors squared. A tolerance below 3e-4 needs ``dtype=float64``.
+        errors squared. A tolerance below 3.5e-4 needs ``dtype=float64``.
     n_points : int
         Sample points of the integral for the generalization error.
     dtype : float32 or float64
-        Of the samples.
+        Of all arrays with m columns; sums over them are in double precision either way.
 
     Returns
     -------
@@ -125,7 +127,7 @@ def householder_dice(
     Raises
     ------
     ValueError
-        When the parts do not fit each other, or X is too small for the number of steps.
+        When the parts do not fit each other, or m or n is too small for the number of steps.
     MemoryError
         When the directions do not fit into memory.
 
