@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
-BENCHMARKS := $(wildcard benchmarks/*.py)
 export MPLBACKEND = Agg
 # The solvers run their own threads and work on thin matrices: a second BLAS thread only slows them.
 export OPENBLAS_NUM_THREADS ?= 1
@@ -41,9 +40,8 @@ figures: .venv/run.stamp ## every figure at paper size, one per claim, and the g
 	$(BIN)/python -m sedyn run --output figures/main.png
 	$(BIN)/python -c 'import sedyn.claims; sedyn.claims.write("figures")'
 
-bench: .venv/run.stamp ## run every script in benchmarks/
-	@test -n "$(BENCHMARKS)" || echo "no benchmarks"
-	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
+bench: .venv/run.stamp ## every timing, side by side: benchmarks/README.md and its figures (20 minutes)
+	$(BIN)/python benchmarks
 
 check: .venv/all.stamp ## formatting, lint and types
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from .augmented import AssumptionWarning, augmented_gradient_descent
 from .data import SingleIndex, random_signal, sample_features
 from .descent import Trajectory, gradient_descent
+from .dice import DiceRun, householder_dice
 from .evolution import (
     Evolution,
     Kernels,
@@ -23,6 +24,7 @@ __all__ = [
     "Activation",
     "AssumptionWarning",
     "Candidate",
+    "DiceRun",
     "Evolution",
     "Kernels",
     "Network",
@@ -36,6 +38,7 @@ __all__ = [
     "augmented_gradient_descent",
     "early_stop",
     "gradient_descent",
+    "householder_dice",
     "plot",
     "population_error",
     "population_errors",

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
+from functools import partial, reduce
+from typing import Any
 
 import numpy as np
 
@@ -108,25 +108,12 @@ class State:
     train_error: float
 
 
-class Companion(Protocol):
-    """Extra columns of first-layer weights that descend beside W_1, by their own gradients, in the same pass over X."""
-
-    weights: Array  # (n, p)
-
-    def gradient(self, rows: slice, extra_u: Array, u: Array, S: Array, deep: list[Array], forward) -> Array:
-        """The companion's counterpart of S (p, rows) for a block of rows, from its preactivations (p, rows).
-
-        Called from several threads at once, for different rows: it may write what belongs to its rows, nothing else.
-        """
-
-
 def descend(
     network: Network,
     eta: Array,
     weights: Weights,
     X: Array,
     y: Array,
-    companion: Companion | None = None,
     n_threads: int | None = None,
 ) -> Iterator[State]:
     """Yield the state at t = 0..T; the caller may stop at any step. Inputs are taken as validated.
@@ -136,47 +123,37 @@ def descend(
     """
     (m, n), T = X.shape, len(eta)
     q = weights.first.shape[1]
-    p = q if companion is None else q + companion.weights.shape[1]
     blocks = row_blocks(m, n * X.itemsize)
-    multiply, multiply_back = products(T * X.size * p)
+    multiply, multiply_back = products(T * X.size * q)
     n_threads = 1 if multiply is _multiply else n_threads or available_cores()  # BLAS brings its own threads
-    first_gradients = np.empty((len(blocks), p, n), X.dtype)  # of each block, like the two lists
+    first_gradients = np.empty((len(blocks), q, n), X.dtype)  # of each block, like the two lists
     deep_gradients: list[list[Array]] = [[]] * len(blocks)
     losses = [0.0] * len(blocks)
 
-    def work(todo: Iterator[int], columns: Array, V: list[Array], u: Array, S: Array, move_first: bool) -> None:
+    def work(todo: Iterator[int], W: Array, V: list[Array], u: Array, S: Array, move_first: bool) -> None:
         """Multiply, differentiate, multiply back, for the blocks still to do; several threads share them."""
-        with np.errstate(over="ignore", invalid="ignore"):  # a setting of each thread
-            for k in todo:
-                b = blocks[k]
-                every_u = multiply(X[b], columns)
-                block_u = u[:, b] = every_u[:q]
-                forward = network.forward(block_u, V)
-                every_S, deep_gradients[k], residual = network.gradients(block_u, y[b], V, forward)
-                S[:, b], losses[k] = every_S, float(residual @ residual)
-                if move_first:
-                    if companion is not None:
-                        extra = companion.gradient(b, every_u[q:], block_u, every_S, V, forward)
-                        every_S = np.concatenate([every_S, extra])
-                    multiply_back(X[b], every_S.astype(X.dtype, copy=False), first_gradients[k])
+        for k in todo:
+            b = blocks[k]
+            block_u = u[:, b] = multiply(X[b], W)
+            S[:, b], deep_gradients[k], residual = network.gradients(block_u, y[b], V)
+            losses[k] = float(residual @ residual)
+            if move_first:
+                multiply_back(X[b], S[:, b], first_gradients[k])
 
     W, V = np.ascontiguousarray(weights.first.T), list(weights.deep)  # columns of weights are rows in memory
     with Helpers(min(n_threads, len(blocks)) - 1) as helpers:
         for t in range(T + 1):
-            columns = W if companion is None else np.concatenate([W, companion.weights.T])
             u, S = np.empty((q, m), X.dtype), np.empty((q, m), X.dtype)
             move_first = t < T and eta[t, 0] != 0
             order = range(len(blocks))[:: -1 if t % 2 else 1]  # back and forth: the last rows read are still in cache
-            helpers.share(partial(work, iter(order), columns, V, u, S, move_first))
+            helpers.share(partial(work, iter(order), W, V, u, S, move_first))
             yield State(t, W.T, V, u, S, sum(losses) / m)
             if t == T:
                 return
             if move_first:
-                total = first_gradients.sum(axis=0)
-                W = update(W, eta[t, 0] / m, total[:q])
-                if companion is not None:
-                    companion.weights = update(companion.weights, eta[t, 0] / m, total[q:].T)
-            V = [update(w, eta_l / m, sum(g)) for w, eta_l, *g in zip(V, eta[t, 1:], *deep_gradients, strict=True)]
+                W = update(W, eta[t, 0] / m, reduce(np.add, first_gradients))
+            sums = [reduce(np.add, parts) for parts in zip(*deep_gradients, strict=True)]
+            V = [update(w, eta_l / m, g) for w, eta_l, g in zip(V, eta[t, 1:], sums, strict=True)]
 
 
 def row_blocks(m: int, row_bytes: int) -> list[slice]:
@@ -221,7 +198,8 @@ class Helpers:
     """Threads that do the same as the calling one, at the same time."""
 
     def __init__(self, count: int):
-        self.count, self._pool = count, ThreadPoolExecutor(max(count, 1))  # starts its threads when first needed
+        quiet = partial(np.seterr, over="ignore", invalid="ignore")  # a setting of each thread; the caller has its own
+        self.count, self._pool = count, ThreadPoolExecutor(max(count, 1), initializer=quiet)  # no thread until needed
 
     def __enter__(self):
         return self

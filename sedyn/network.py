@@ -250,11 +250,11 @@ class Network:
     # ---- one sample's loss (theory 1), on columns; nothing below validates
 
     def output(self, u: Array, deep) -> Array:
-        """f of preactivations u (q, N), shape (N,)."""
+        """f of preactivations u (q, N), shape (N,); u and the deep weights may have leading axes in common."""
         h = self._acts[0].value(u)
         for W, act in zip(deep, self._acts[1:], strict=True):
-            h = act.value(W.T @ h)
-        return h[0]
+            h = act.value(np.swapaxes(W, -1, -2) @ h)
+        return h[..., 0, :]
 
     def forward(self, u: Array, deep) -> tuple[list[Array], list[Array]]:
         """Preactivations and activations of every layer, for `gradients` and `hessian` to share."""

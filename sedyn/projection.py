@@ -1,112 +1,202 @@
-"""The fast solver of the state evolution: gradient descent on Gaussian coordinates plus a memory term (theory 4).
+"""The fast solver of the state evolution: gradient descent on a growing set of random columns (theory 4).
 
-No derivative of S is needed: Gaussian integration by parts turns every response into a first moment.
+No derivative of S is needed: Gaussian integration by parts turns every response into a first moment. Written in the
+columns below, theory 4 is gradient descent itself on N samples of 1 + q + K features, X = B^T: a preactivation is
+Theta_t = w_t B and a step is w_(t+1) = w_t - eta <S_t, B>. Only the features are special: each new direction of the
+gradients brings one, Q_k / sqrt(phi) + Gc_k, which carries the memory and the fluctuation at once.
 
 ======== ======================================================= ===========
 symbol   name                                                    shape
 ======== ======================================================= ===========
 <a, b>   mean over the N paths of a b^T
-E        orthonormal rows spanning 1, xi, F_0, Q and Gc          (dim, N)
 F_0      Gaussian coordinates of Z and of U_0 given Z            (1 + q, N)
 Q        Gram-Schmidt basis of S_0, S_1, ..                      (K, N)
 Gc       one fresh Gaussian per row of Q (its twin)              (K, N)
-A_t      loadings of U_t on F_0                                  (q, 1 + q)
-M_t      memory coefficients: loadings on Q and, / sqrt(phi), Gc (q, K)
+B        columns: F_0, then Q / sqrt(phi) + Gc                   (1+q+K, N)
+w_t      loadings on them: A_t, then sqrt(phi) M_t               (q, 1+q+K)
 ======== ======================================================= ===========
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import numpy as np
 
 from .network import Array
 from .paths import Solution, gaussian_points, whiten
+from .results import require_memory
 from .training import divergence_bound, divergence_message, update
 
-BLOCK_ROWS = 64
-TILE_WORK = 2**18  # multiply-adds of one small product: below this BLAS stays on one thread and its operands in cache
+N_QUASI = 24  # twins drawn from the Sobol sequence: the first directions matter most, and halve the error
+BLOCK_ROWS = 128
+PRODUCT_SIZE = 2**18  # multiply-adds of one small product: up to here BLAS stays on one thread
+LARGEST_TILE = 2**9  # paths of such a product
+STRIPE = 2**16  # paths of one thread's turn, where threads share the paths
 
 
-class _Basis:
-    """Orthonormal rows in <a, b> = a b^T / N.
+class Rows:
+    """Rows (K, N) that grow, and products with them at the speed of memory.
 
-    Stored in blocks of 64 rows, so that growing copies nothing, and each block in tiles of paths, (tiles, 64, tile), so
-    that a product with it is one batched matmul of small matrices: as fast as memory allows, on one thread.
+    They are stored in blocks of 128, so that growing copies nothing. A product of a few rows with many is cut into
+    tiles of paths, small enough for BLAS to stay on one thread (the solvers run one randomization per core), and the
+    few rows are padded to a multiple of 4, for which BLAS has its fast kernels. `map` works through stripes of paths:
+    Python's own, or that of a pool of threads for very long rows; the results are the same.
     """
 
-    def __init__(self, rows: Array, width: int):
-        """`rows` to begin with; `width` is the usual number of rows it is multiplied with."""
-        self.n_paths = rows.shape[1]
-        most = max(1, TILE_WORK // (BLOCK_ROWS * width))
-        self._tile = next(size for size in range(min(most, self.n_paths), 0, -1) if self.n_paths % size == 0)
-        if self._tile < 32:  # n_paths without a useful divisor
-            self._tile = self.n_paths
-        self.dim = 0
+    def __init__(self, rows: Array, map: Callable = map):
+        self.n_paths, self.dtype, self.map = rows.shape[1], rows.dtype, map
         self._blocks: list[Array] = []
+        self._length = 0
         self.append(rows)
 
-    def _tiles(self, rows: Array) -> Array:
-        """View (len(rows), N) as (tiles, len(rows), tile)."""
-        return rows.reshape(len(rows), self.n_paths // self._tile, self._tile).transpose(1, 0, 2)
+    def __len__(self) -> int:
+        return self._length
 
-    def append(self, rows: Array) -> slice:
-        """Add rows that are already orthonormal to all others; their indices as a slice."""
-        start = self.dim
-        for row in self._tiles(rows).swapaxes(0, 1):
-            if self.dim == BLOCK_ROWS * len(self._blocks):
-                self._blocks.append(np.empty((self.n_paths // self._tile, BLOCK_ROWS, self._tile)))
-            self._blocks[-1][:, self.dim % BLOCK_ROWS] = row
-            self.dim += 1
-        return slice(start, self.dim)
+    def append(self, rows: Array) -> None:
+        for row in rows:
+            if self._length == BLOCK_ROWS * len(self._blocks):
+                block_bytes = BLOCK_ROWS * self.n_paths * self.dtype.itemsize
+                require_memory(
+                    2 * (len(self._blocks) + 1) * block_bytes,
+                    f"a basis of {BLOCK_ROWS * (len(self._blocks) + 1)} directions on {self.n_paths} samples",
+                    "lower their number or n_steps, or raise tolerance",
+                )
+                self._blocks.append(np.empty((BLOCK_ROWS, self.n_paths), self.dtype))
+            self._blocks[-1][self._length % BLOCK_ROWS] = row
+            self._length += 1
 
     def _filled(self):
         for i, block in enumerate(self._blocks):
-            yield slice(i * BLOCK_ROWS, min((i + 1) * BLOCK_ROWS, self.dim)), block[:, : self.dim - i * BLOCK_ROWS]
-
-    def coordinates(self, x: Array) -> Array:
-        """<x, E>, shape (len(x), dim)."""
-        tiles = self._tiles(x)
-        parts = [np.matmul(tiles, block.swapaxes(1, 2)).sum(axis=0) for _, block in self._filled()]
-        return np.concatenate(parts, axis=1) / self.n_paths
+            start = i * BLOCK_ROWS
+            stop = min(start + BLOCK_ROWS, self._length)
+            yield slice(start, stop), block[: stop - start]
 
     def combine(self, coefficients: Array) -> Array:
-        """coefficients @ E, shape (len(coefficients), N)."""
-        out = np.zeros((len(coefficients), self.n_paths))
-        tiles = self._tiles(out)
-        for rows, block in self._filled():
-            tiles += np.matmul(coefficients[:, rows], block)
-        return out
+        """coefficients @ rows, shape (len(coefficients), N)."""
+        padded = _padded(coefficients, self.dtype)
+        out = np.zeros((len(padded), self.n_paths), self.dtype)
 
-    def defect(self, rng) -> float:
-        """How far E is from orthonormal: the largest error of coordinates(combine(probe)) for unit probes."""
-        probe = rng.standard_normal((4, self.dim)) / np.sqrt(self.dim)
-        return float(np.abs(self.coordinates(self.combine(probe)) - probe).max())
+        def fill(paths):
+            tiles = _tiles(out[:, paths], len(padded))
+            for i, (columns, block) in enumerate(self._filled()):
+                if i == 0:
+                    np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)), out=tiles)
+                else:
+                    tiles += np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)))
+
+        list(self.map(fill, _stripes(self.n_paths)))
+        return out[: len(coefficients)]
+
+    def coordinates(self, x: Array) -> Array:
+        """<x, rows>, shape (len(x), K)."""
+        parts = [inner(x, block, self.map) for _, block in self._filled()]
+        return np.concatenate(parts, axis=1) if parts else np.zeros((len(x), 0))
 
 
-def solve(network, eta, teacher, overlaps, phi, *, n_paths, rng, step, tolerance, quasi=True) -> Solution:
-    """The fast solver (theory 4). `step` is called once per step; S_t enlarges Q where its residual exceeds
-    `tolerance` relative to |S_t|."""
+def inner(few: Array, rows: Array, map: Callable = map) -> Array:
+    """<few, rows>, added up tile by tile in double precision, shape (len(few), len(rows))."""
+
+    def products(paths):
+        padded = _padded(few[:, paths], few.dtype)
+        return np.matmul(_tiles(padded, len(padded)), _tiles(rows[:, paths], len(padded)).swapaxes(1, 2)).sum(
+            axis=0, dtype=float
+        )
+
+    return sum(map(products, _stripes(few.shape[1])))[: len(few)] / few.shape[1]
+
+
+def _stripes(n_paths: int) -> list[slice]:
+    """Cut the paths into stripes of whole tiles, and one with the rest."""
+    whole = n_paths - n_paths % LARGEST_TILE
+    edges = [*range(0, whole, STRIPE), whole, n_paths]
+    return [slice(start, stop) for start, stop in pairwise(edges) if start < stop]
+
+
+def _tiles(rows: Array, n_few: int) -> Array:
+    """View a stripe of rows (k, N) as (tiles, k, tile)."""
+    n_paths = rows.shape[1]
+    largest = max(64, PRODUCT_SIZE // (n_few * BLOCK_ROWS))
+    tile = min(LARGEST_TILE, 2 ** (largest.bit_length() - 1))
+    if n_paths % tile:
+        tile = n_paths
+    return rows.reshape(len(rows), n_paths // tile, tile).swapaxes(0, 1)
+
+
+def _padded(few: Array, dtype) -> Array:
+    padded = np.zeros((len(few) + -len(few) % 4, few.shape[1]), dtype)
+    padded[: len(few)] = few
+    return padded
+
+
+def memory_bytes(n_paths: int, n_directions: int, dtype) -> int:
+    """What one randomization takes: its points in double precision, and two rows for each direction."""
+    return n_paths * (3 * 8 * N_QUASI + 2 * n_directions * np.dtype(dtype).itemsize)
+
+
+def solve(
+    network, eta, teacher, overlaps, phi, *, n_paths, rng, step, tolerance, dtype=np.float32, quasi=True
+) -> Solution:
+    """The fast solver (theory 4): `descend_on_columns` in the limit of many features and samples."""
     T, q = len(eta), network.widths[0]
-    norm = np.sqrt(overlaps.signal_norm2)
-    points = gaussian_points(q + 2, n_paths, rng, quasi)
-    Y = teacher.labels(norm * points[1], points[0])
-    E = _Basis(np.concatenate([np.ones((1, n_paths)), points]), width=q)
-    in_F = slice(2, 3 + q)
-    memoryless = np.isinf(phi) or not np.any(eta[:, 0])
-    in_G = np.zeros(0, int)  # which rows of E are Gc
-    Q = np.zeros((0, E.dim))  # coordinates of the rows of Q in E
-    A, M = overlaps.loadings(), np.zeros((q, 0))
-    V = list(overlaps.deep)
-    all_A, all_M, train_error, deep, status, message = [], [], [], [], "ok", ""
+    reuse = np.isfinite(phi) and np.any(eta[:, 0])  # else there is neither memory nor fluctuation
+    n_quasi = min(N_QUASI, n_paths // 16) if reuse else 0
+    require_memory(memory_bytes(n_paths, 64, dtype), f"{n_paths} paths", "lower n_paths")
+    points = gaussian_points(2 + q + n_quasi, n_paths, rng, quasi)
+    xi, points = points[0], points[1:]
+    Y = teacher.labels(np.sqrt(overlaps.signal_norm2) * points[0], xi).astype(dtype)
+    points = points.astype(dtype)
+    if overlaps.signal_norm2 == 0:  # Z is not there to be learned: keep sampling noise out of its loadings
+        points[0] = 0
+    stock = points[1 + q :]
+
+    def twins(d, t):
+        nonlocal stock
+        if 6 * (len(columns) - 1 - q + d) > n_paths:
+            found = len(columns) - 1 - q + d
+            needed = 2 ** int(np.ceil(np.log2(12 * found * (T + 1) / (t + 1))))
+            raise ValueError(
+                f"n_paths = {n_paths} is too small: at step {t} of {T} the gradients already span {found} "
+                f"directions; use n_paths = {needed} or more, fewer steps, or a larger tolerance"
+            )
+        if len(stock) < d:
+            stock = np.concatenate([stock, whiten(rng.standard_normal((32 + d, n_paths), dtype))])
+        taken, stock = stock[:d], stock[d:]
+        return taken, np.eye(d) / np.sqrt(phi)
+
+    columns = Rows(points[: 1 + q])
+    return descend_on_columns(
+        network, eta, overlaps, columns, Y, twins if reuse else None, rng=rng, step=step, tolerance=tolerance
+    )
+
+
+def descend_on_columns(network, eta, overlaps, columns: Rows, Y: Array, twins, *, rng, step, tolerance) -> Solution:
+    """Gradient descent on features that are revealed when they are needed (theory 4).
+
+    Parameters
+    ----------
+    columns : Rows
+        F_0 to begin with, (1 + q, N): the features along the signal and the initial weights.
+    Y : (N,)
+        Labels.
+    twins : callable (d, t) -> (d, N) array, (d, d) array; or None
+        Fresh Gaussian rows for d directions born at step t, and what the new columns owe to the gradients themselves.
+        None: no column is ever added.
+    step : callable
+        Called once per step.
+    tolerance : float
+        S_t brings new columns where its residual exceeds this fraction of |S_t|.
+    """
+    T, N, dtype = len(eta), columns.n_paths, columns.dtype
+    Q = Rows(np.zeros((0, N), dtype), columns.map)
+    w, V = overlaps.loadings(), list(overlaps.deep)
+    all_w, train_error, deep, status, message = [], [], [], "ok", ""
     try:
         for t in range(T + 1):
             step()
-            theta_coordinates = M @ Q
-            theta_coordinates[:, in_F] += A
-            if len(in_G):
-                theta_coordinates[:, in_G] += np.sqrt(phi) * M
-            S, deep_gradients, residual = network.gradients(E.combine(theta_coordinates), Y, V)
-            error = float(residual @ residual) / n_paths
+            S, deep_gradients, residual = network.gradients(columns.combine(w), Y, [W.astype(dtype) for W in V])
+            error = float(np.mean(np.square(residual), dtype=float))
             if t == 0:
                 bound = divergence_bound(error, Y)
             if not error <= bound:
@@ -114,76 +204,56 @@ def solve(network, eta, teacher, overlaps, phi, *, n_paths, rng, step, tolerance
                 break
             train_error.append(error)
             deep.append(V)
-            all_A.append(A)
-            all_M.append(M)
+            all_w.append(w)
             if t == T:
                 break
-            V = [update(W, step, g / n_paths) for W, step, g in zip(V, eta[t, 1:], deep_gradients, strict=True)]
+            V = [update(W, step, g / N) for W, step, g in zip(V, eta[t, 1:], deep_gradients, strict=True)]
             if eta[t, 0] == 0:
                 continue
-            s = E.coordinates(S)
-            gradient_A = s[:, in_F]
-            if norm == 0:  # Z is not there to be learned: keep sampling noise out of its column
-                gradient_A[:, 0] = 0
-            A = update(A, eta[t, 0], gradient_A)
-            if memoryless:
-                continue
-            twins = s[:, in_G] / np.sqrt(phi)  # the moment with a twin born now is 0
-            Q, s, born = _enlarge(E, Q, S, s, tolerance, rng)
-            if 3 * E.dim > n_paths:
-                needed = 6 * E.dim * (T + 1) / (t + 1)
-                raise ValueError(
-                    f"n_paths = {n_paths} is too small: at step {t} of {T} the gradients already span {len(Q)} "
-                    f"directions; use n_paths = {2 ** int(np.ceil(np.log2(needed)))} or more, "
-                    "fewer steps, or a larger tolerance"
-                )
-            in_G = np.concatenate([in_G, born])
-            grown = ((0, 0), (0, len(born)))
-            M = update(np.pad(M, grown), eta[t, 0], s @ Q.T / phi + np.pad(twins, grown))
-        if E.defect(rng) > 1e-6:
-            status, message = "inaccurate", "the basis lost orthogonality; raise n_paths or tolerance"
+            w = update(w, eta[t, 0], columns.coordinates(S))
+            born = _new_directions(Q, S, tolerance) if twins else S[:0]
+            if len(born):
+                fresh, own = twins(len(born), t)
+                born, fresh = _orthonormalised(Q, born, fresh)
+                Q.append(born)
+                columns.append(own.astype(dtype) @ born + fresh)
+                # a twin does not correlate with the gradient it was born from
+                w = np.concatenate([w, update(0.0, eta[t, 0], inner(S, born) @ own.T)], axis=1)
     except KeyboardInterrupt:
         status, message = "interrupted", f"interrupted: the arrays end at step {len(train_error) - 1} of {T}"
-    reached = len(train_error)
-    noise = np.zeros((reached, q, M.shape[1]))
-    for row, M_t in zip(noise, all_M, strict=False):
-        row[:, : M_t.shape[1]] = M_t if memoryless else np.sqrt(phi) * M_t
-    return Solution(
-        train_error, deep, np.reshape(all_A[:reached], (reached, q, q + 1)), noise, status=status, message=message
-    )
+    if status == "ok" and _defect(Q, rng) > np.finfo(dtype).eps ** 0.4:
+        status, message = "inaccurate", "the basis lost orthogonality; use more samples or a larger tolerance"
+    known = overlaps.loadings().shape[1]
+    loadings = np.zeros((len(all_w), *w.shape))
+    for row, w_t in zip(loadings, all_w, strict=True):
+        row[:, : w_t.shape[1]] = w_t
+    return Solution(train_error, deep, loadings[:, :, :known], loadings[:, :, known:], status=status, message=message)
 
 
-def _enlarge(E: _Basis, Q: Array, S: Array, s: Array, tolerance: float, rng) -> tuple[Array, Array, Array]:
-    """Add to Q what S_t has outside of it, and a twin per new row to E.
-
-    `s` are the coordinates of S in E. Returns Q and s in the enlarged E, and the indices of the new twins there.
-    """
-    on_Q = s @ Q.T
-    size = S @ S.T / S.shape[1]
-    values, vectors = np.linalg.eigh(size - on_Q @ on_Q.T)
+def _new_directions(Q: Rows, S: Array, tolerance: float) -> Array:
+    """What S_t has outside of Q, in its principal directions, those above `tolerance` only; largest first."""
+    L, size = Q.coordinates(S), inner(S, S)
+    values, vectors = np.linalg.eigh(size - L @ L.T)
     new = values > tolerance**2 * np.trace(size)
-    d = int(new.sum())
-    if d == 0:
-        return Q, s, np.zeros(0, int)
-    directions = vectors[:, new].T / np.sqrt(values[new])[:, None]
-    # the new rows of Q, split into what E already spans (as coordinates) and what it does not; projecting twice, since
-    # one pass of Gram-Schmidt loses orthogonality after about a hundred rows
-    inside = directions @ (s - on_Q @ Q)
-    outside_and_twins = np.concatenate([directions @ (S - E.combine(s)), rng.standard_normal((d, E.n_paths))])
-    again = E.coordinates(outside_and_twins)
-    outside_and_twins -= E.combine(again)
-    inside += again[:d]
-    outside, twins = outside_and_twins[:d], outside_and_twins[d:]
-    values, vectors = np.linalg.eigh(outside @ outside.T / E.n_paths)
-    kept = values > 1e-12  # relative to 1; a linear network never leaves the span of its start
-    roots = np.sqrt(values[kept])
-    beyond = (vectors[:, kept].T / roots[:, None]) @ outside
-    E.append(beyond)
-    twins -= (twins @ beyond.T / E.n_paths) @ beyond
-    born = E.append(whiten(twins))
-    Q = np.pad(Q, ((0, 0), (0, E.dim - Q.shape[1])))
-    rows = np.concatenate([inside, vectors[:, kept] * roots, np.zeros((d, d))], axis=1)
-    rows -= (rows @ Q.T) @ Q
-    rows = np.linalg.inv(np.linalg.cholesky(rows @ rows.T)) @ rows
-    s = np.concatenate([s, S @ beyond.T / E.n_paths, np.zeros((len(s), d))], axis=1)
-    return np.concatenate([Q, rows]), s, np.arange(born.start, born.stop)
+    X = (vectors[:, new] / np.sqrt(values[new])).T[::-1]
+    return X.astype(S.dtype) @ S - Q.combine(X @ L) if len(X) else S[:0]
+
+
+def _orthonormalised(Q: Rows, born: Array, twins: Array) -> tuple[Array, Array]:
+    """New rows of Q made orthonormal, and their twins orthogonal to all of Q.
+
+    The rows were orthogonal to Q already: a second projection, since one pass of Gram-Schmidt loses orthogonality after
+    about a hundred rows. A twin knows nothing of the gradients before its birth, which the projection makes exact
+    instead of true on average.
+    """
+    both = np.concatenate([born, twins])
+    both -= Q.combine(Q.coordinates(both))
+    born, twins = both[: len(born)], both[len(born) :]
+    born = np.linalg.inv(np.linalg.cholesky(inner(born, born))).astype(born.dtype) @ born
+    return born, twins - inner(twins, born).astype(twins.dtype) @ born
+
+
+def _defect(Q: Rows, rng) -> float:
+    """How far Q is from orthonormal: the largest error of coordinates(combine(probe)) for unit probes."""
+    probe = rng.standard_normal((4, len(Q))) / np.sqrt(max(1, len(Q)))
+    return float(np.abs(Q.coordinates(Q.combine(probe)) - probe).max(initial=0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
+import scipy  # imports its submodules where they are first used
 
 from .network import Array
 
@@ -102,7 +102,7 @@ def population_spectrum(rows: Array) -> tuple[Array, Array]:
     equations = n / k * grid / (1 + grid * v[:, None]) / size
     right = (z + 1 / v) / size[:, 0]
     firm = 30.0  # total frequency 1 and the known mean, held more firmly than the equations
-    frequencies, _ = optimize.nnls(
+    frequencies, _ = scipy.optimize.nnls(
         np.vstack([equations.real, equations.imag, np.full(60, firm), firm * grid / mean]),
         np.concatenate([right.real, right.imag, [firm, firm]]),
     )

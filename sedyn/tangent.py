@@ -15,7 +15,7 @@ N_t      feature-side Gaussian noise, Cov phi G            (q, N)
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg
+import scipy  # imports its submodules where they are first used
 
 from .network import Array
 from .paths import Solution, gaussian_points
@@ -79,7 +79,7 @@ class _ExtendedCholesky:
         for i, row in zip(range(size - q, size), rows, strict=True):
             known = self._independent
             entries = (
-                linalg.solve_triangular(self.factor[np.ix_(known, known)], row[known], lower=True)
+                scipy.linalg.solve_triangular(self.factor[np.ix_(known, known)], row[known], lower=True)
                 if known
                 else np.zeros(0)
             )

@@ -92,8 +92,10 @@ def test_every_claim_is_shown_in_a_notebook_and_in_the_gallery():
 
 def test_readme_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    exec(compile(example, "README.md", "exec"), {})
+    examples, names = re.findall(r"```python\n(.*?)```", README, re.S), {}
+    for example in examples:  # each goes on from the one before
+        exec(compile(example, "README.md", "exec"), names)
+    assert abs(names["run"].generalization_error[-1] / names["theory"].generalization_error[-1] - 1) < 0.02
     simulated, predicted, estimated = map(float, capsys.readouterr().out.split())
     # one run on m = 1500 rows, scored on 5000: relative standard deviations of some percent each (theory 4)
     assert abs(simulated / predicted - 1) < 0.2 and abs(estimated / predicted - 1) < 0.2
