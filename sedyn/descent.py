@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -146,19 +146,18 @@ def descend(
 
     def work(todo: Iterator[int], columns: Array, V: list[Array], u: Array, S: Array, move_first: bool) -> None:
         """Multiply, differentiate, multiply back, for the blocks still to do; several threads share them."""
-        with np.errstate(over="ignore", invalid="ignore"):  # a setting of each thread
-            for k in todo:
-                b = blocks[k]
-                every_u = multiply(X[b], columns)
-                block_u = u[:, b] = every_u[:q]
-                forward = network.forward(block_u, V)
-                every_S, deep_gradients[k], residual = network.gradients(block_u, y[b], V, forward)
-                S[:, b], losses[k] = every_S, float(residual @ residual)
-                if move_first:
-                    if companion is not None:
-                        extra = companion.gradient(b, every_u[q:], block_u, every_S, V, forward)
-                        every_S = np.concatenate([every_S, extra])
-                    multiply_back(X[b], every_S.astype(X.dtype, copy=False), first_gradients[k])
+        for k in todo:
+            b = blocks[k]
+            every_u = multiply(X[b], columns)
+            block_u = u[:, b] = every_u[:q]
+            forward = network.forward(block_u, V)
+            every_S, deep_gradients[k], residual = network.gradients(block_u, y[b], V, forward)
+            S[:, b], losses[k] = every_S, float(residual @ residual)
+            if move_first:
+                if companion is not None:
+                    extra = companion.gradient(b, every_u[q:], block_u, every_S, V, forward)
+                    every_S = np.concatenate([every_S, extra])
+                multiply_back(X[b], every_S.astype(X.dtype, copy=False), first_gradients[k])
 
     W, V = np.ascontiguousarray(weights.first.T), list(weights.deep)  # columns of weights are rows in memory
     with Helpers(min(n_threads, len(blocks)) - 1) as helpers:
@@ -172,11 +171,14 @@ def descend(
             if t == T:
                 return
             if move_first:
-                total = first_gradients.sum(axis=0)
+                total = reduce(np.add, first_gradients)
                 W = update(W, eta[t, 0] / m, total[:q])
                 if companion is not None:
                     companion.weights = update(companion.weights, eta[t, 0] / m, total[q:].T)
-            V = [update(w, eta_l / m, sum(g)) for w, eta_l, *g in zip(V, eta[t, 1:], *deep_gradients, strict=True)]
+            V = [
+                update(w, eta_l / m, reduce(np.add, g))
+                for w, eta_l, *g in zip(V, eta[t, 1:], *deep_gradients, strict=True)
+            ]
 
 
 def row_blocks(m: int, row_bytes: int) -> list[slice]:
@@ -221,7 +223,8 @@ class Helpers:
     """Threads that do the same as the calling one, at the same time."""
 
     def __init__(self, count: int):
-        self.count, self._pool = count, ThreadPoolExecutor(max(count, 1))  # starts its threads when first needed
+        quiet = partial(np.seterr, over="ignore", invalid="ignore")  # a setting of each thread; the caller has its own
+        self.count, self._pool = count, ThreadPoolExecutor(max(count, 1), initializer=quiet)  # no thread until needed
 
     def __enter__(self):
         return self
