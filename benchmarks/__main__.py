@@ -12,6 +12,7 @@ SCRIPTS = [
     "growth",
     "peer",
     "gradient_descent",
+    "beyond_memory",
     "estimator_cost",
     "start_up",
     "reference",
@@ -34,6 +35,7 @@ def section(name: str) -> str:
     """A script's docstring, its table, and its figure when it has one."""
     script = importlib.import_module(name)
     title, _, text = script.__doc__.strip().partition("\n")
+    title = title.rstrip(".")
     start = time.perf_counter()
     table = script.table()
     parts = [f"## {title}", text.strip(), table]

@@ -1,83 +1,97 @@
-"""What estimating the generalization error costs beside plain gradient descent, on the same data in the same run.
+"""What the estimate costs beside plain gradient descent
 
-Problem A of the theory sheet at m = 3000, n = 2000, q = 3. Writes benchmarks/estimator_cost.md.
+`sedyn.augmented_gradient_descent` and `sedyn.gradient_descent` on the same data in the same run, problem A: median of
+alternating pairs. Each thread count has its own process. The standard error is that of the estimate at T; differences
+are from the recursion over all pairs of steps (method="exact"), the largest over the steps.
 """
 
+import json
 import os
-import platform
-import time
+import subprocess
+import sys
 import tracemalloc
 import warnings
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
+from common import PROBLEMS, markdown, timed
+from tqdm import tqdm
 
 import sedyn
 
-warnings.simplefilter("ignore", sedyn.AssumptionWarning)
+LARGE = [(3000, 100, 5), (3000, 400, 2), (600, 100, 5)]  # m, T, pairs of runs
+AGAINST_EXACT = [("A", 40), ("A", 120), ("B", 120), ("C", 120)]
 
 
-def problem(m, n, rng):
-    network = sedyn.Network((3, 1), ("tanh", "identity"))
-    teacher = sedyn.SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.3)
-    signal = sedyn.random_signal(n, rng=rng)
-    weights = sedyn.Weights(network.init(n, rng).first, (np.array([[1.0], [-0.8], [0.6]]),))
-    return network, weights, *teacher.sample(m, signal, rng=rng)
+def problem(name, m, n_steps):
+    network, training, teacher, overlaps, phi = replace(PROBLEMS[name], n_steps=n_steps).parts
+    rng, n = np.random.default_rng(0), round(m / phi)
+    first = np.eye(n, network.widths[0] + 1) @ overlaps.loadings().T
+    return network, training, sedyn.Weights(first, overlaps.deep), *teacher.sample(m, np.eye(n)[0], rng=rng)
 
 
-def seconds(function, *arguments, **options):
-    start = time.perf_counter()
-    function(*arguments, **options)
-    return time.perf_counter() - start
+def measure(m, n_steps, pairs):
+    arguments = problem("A", m, n_steps)
+    for verb in (sedyn.gradient_descent, sedyn.augmented_gradient_descent):  # what starting takes
+        verb(*arguments)
+    times = np.array(
+        [
+            [timed(verb, *arguments)[0] for verb in (sedyn.gradient_descent, sedyn.augmented_gradient_descent)]
+            for _ in range(pairs)
+        ]
+    )
+    tracemalloc.start()
+    sedyn.augmented_gradient_descent(*arguments)
+    peak = tracemalloc.get_traced_memory()[1]
+    return *np.median(times, axis=0), np.median(times[:, 1] / times[:, 0]), peak / 1e6
+
+
+def table() -> str:
+    warnings.simplefilter("ignore", sedyn.AssumptionWarning)
+    rows = []
+    for setting in tqdm(LARGE, desc="cost"):
+        for threads in (1, 2):
+            run = subprocess.run(
+                [sys.executable, __file__, *map(str, (threads, *setting))], capture_output=True, text=True, check=True
+            )
+            plain, estimating, ratio, peak = json.loads(run.stdout)
+            m, n_steps, _ = setting
+            cells = (
+                m,
+                m * 2 // 3,
+                n_steps,
+                threads,
+                f"{plain:.3f}",
+                f"{estimating:.3f}",
+                f"{ratio:.2f}",
+                f"{peak:.0f}",
+            )
+            rows.append(cells)
+    headings = ["m", "n", "T", "threads", "plain, s", "estimating, s", "ratio", "peak of arrays beside X, MB"]
+    cost = markdown(headings, rows)
+    rows = []
+    for name, n_steps in tqdm(AGAINST_EXACT, desc="accuracy"):
+        arguments = problem(name, 600, n_steps)
+        slow, exact = timed(sedyn.augmented_gradient_descent, *arguments, method="exact")
+        fast, few = timed(sedyn.augmented_gradient_descent, *arguments)
+        every = sedyn.augmented_gradient_descent(*arguments, tangent_rows=600)
+        gaps = [f"{np.max(np.abs(run.estimated_error / exact.estimated_error - 1)):.2%}" for run in (few, every)]
+        error = f"{exact.estimated_stderr[-1] / exact.estimated_error[-1]:.1%}"
+        rows.append((name, n_steps, f"{slow:.2f}", f"{fast:.2f}", *gaps, error))
+    headings = ["problem", "T", "exact, s", "low rank, s", "difference", "with all tangent rows", "standard error"]
+    return cost + "\n\nAgainst the exact recursion, m = 600:\n\n" + markdown(headings, rows)
 
 
 def main():
-    rng = np.random.default_rng(0)
-    network, weights, X, y = problem(3000, 2000, rng)
-    lines = [
-        "# What the estimate costs",
-        "",
-        f"`python benchmarks/estimator_cost.py` on {platform.machine()}, {os.cpu_count()} cores, BLAS threads "
-        f"{os.environ.get('OPENBLAS_NUM_THREADS', 'default')}, float64; medians of 5 alternating pairs of runs.",
-        "",
-        "| m | n | q | T | plain, s | estimating, s | ratio | peak of arrays beside X, MB |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for n_steps, repeats in ((100, 5), (400, 1)):
-        training = sedyn.Training(0.2, n_steps)
-        pairs = np.array(
-            [
-                (
-                    seconds(sedyn.gradient_descent, network, training, weights, X, y),
-                    seconds(sedyn.augmented_gradient_descent, network, training, weights, X, y),
-                )
-                for _ in range(repeats)
-            ]
-        )
-        tracemalloc.start()
-        sedyn.augmented_gradient_descent(network, training, weights, X, y)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        plain, estimating = np.median(pairs, axis=0)
-        ratio = np.median(pairs[:, 1] / pairs[:, 0])
-        row = f"| 3000 | 2000 | 3 | {n_steps} | {plain:.2f} | {estimating:.2f} | {ratio:.2f} | {peak / 1e6:.0f} |"
-        lines.append(row)
-        print(lines[-1], flush=True)
-
-    network, weights, X, y = problem(600, 400, rng)
-    lines += ["", "Against the recursion over all pairs of steps, m = 600, n = 400:", ""]
-    lines += ["| T | exact, s | low rank, s | largest relative difference |", "|---|---|---|---|"]
-    for n_steps in (40, 120):
-        training, runs, times = sedyn.Training(0.2, n_steps), {}, {}
-        for method in ("exact", "low-rank"):
-            start = time.perf_counter()
-            runs[method] = sedyn.augmented_gradient_descent(network, training, weights, X, y, method=method)
-            times[method] = time.perf_counter() - start
-        gap = np.max(np.abs(runs["low-rank"].estimated_error / runs["exact"].estimated_error - 1))
-        lines.append(f"| {n_steps} | {times['exact']:.2f} | {times['low-rank']:.2f} | {gap:.2%} |")
-        print(lines[-1], flush=True)
-    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
+    print(table())
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        warnings.simplefilter("ignore", sedyn.AssumptionWarning)
+        threads, *setting = map(int, sys.argv[1:])
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, range(threads))
+        print(json.dumps(measure(*setting)))
+    else:
+        main()

@@ -1,19 +1,20 @@
-"""One step of gradient descent beside one read of the data, the plain two-pass step in numpy, and PyTorch on CPU.
+"""One step of gradient descent, beside one read of the data, two passes in numpy, and PyTorch on CPU
 
 X is float64, 1.5 n by n; the network is two-layer tanh, q = 3. Every thread count and size runs in its own process, so
-that BLAS, PyTorch and this package all get that many threads. Writes benchmarks/gradient_descent.md.
+that BLAS, PyTorch and this package all get that many threads. Milliseconds per step, the fastest of several rounds in
+which all take turns; one read is `X.max()`, of each thread's part of the rows at once. The smallest X stay in the
+cache, where reading costs little. Largest difference: of the first-layer weights with and without numba from those of
+the two passes, over how far training moved them, after dozens of steps.
 """
 
 import importlib.util
 import itertools
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
@@ -114,21 +115,11 @@ def table() -> str:
         pairs = (("numba", "read"), ("numpy", "numba"), ("torch", "numba"))
         cells += [f"{ms[a] / ms[b]:.1f}" if a in ms else "" for a, b in pairs]
         lines.append(f"| {n} | {n_threads} | " + " | ".join(cells) + f" | {max(differ['numba'], differ['blas']):.0e} |")
-        print(lines[-1], flush=True)
     return "\n".join(lines)
 
 
 def main():
-    text = f"""# One step of gradient descent
-
-`python benchmarks/gradient_descent.py` on {platform.machine()}, {os.cpu_count()} cores, float64, X of 1.5 n rows and n
-columns, two-layer tanh, q = {WIDTH}. Milliseconds per step, the fastest of {ROUNDS} rounds in which all take turns; one
-read is `X.max()`, of each thread's part of the rows at once. Largest difference: of the first-layer weights with and
-without numba from those of the two passes, over how far training moved them, after at least {4 * ROUNDS} steps.
-
-{table()}
-"""
-    Path(__file__).with_suffix(".md").write_text(text)
+    print(table())
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ from reference import reference
 from tqdm import tqdm
 
 GOALS = (0.005, 0.001)
-FAST = list(product([2**k for k in range(10, 16)], (2, 8), (1e-2, 1e-3)))  # n_paths, n_scrambles, tolerance
+FAST = list(product([2**k for k in range(9, 16)], (2, 8), (1e-2, 3e-3)))  # n_paths, n_scrambles, tolerance
 TANGENT = (2**8, 2**9, 2**10, 2**11)  # n_paths
 ENSEMBLE = {250: 100, 500: 40, 1000: 10, 2000: 2}  # n: runs in every turn
-TURNS, FAST_BUDGET, TANGENT_BUDGET = 16, 3.0, 12.0  # seconds for each setting
+TURNS, FAST_BUDGET, TANGENT_BUDGET = 16, 2.5, 12.0  # seconds for each setting
 
 
 @dataclass
