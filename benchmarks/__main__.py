@@ -1,9 +1,9 @@
 """Run every benchmark, each in a process of its own, and write benchmarks/README.md."""
 
-import importlib
+import ast
+import subprocess
+import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 from common import HERE, machine
 
@@ -32,25 +32,22 @@ repository: `OPENBLAS_NUM_THREADS=1 .venv/bin/python benchmarks/growth.py` print
 
 
 def section(name: str) -> str:
-    """A script's docstring, its table, and its figure when it has one."""
-    script = importlib.import_module(name)
-    title, _, text = script.__doc__.strip().partition("\n")
-    title = title.rstrip(".")
+    """A script's docstring, the table it prints, and its figure when it has one."""
+    script = HERE / f"{name}.py"
+    title, _, text = (ast.get_docstring(ast.parse(script.read_text())) or name).partition("\n")
+    print(f"== {script.name}", flush=True)
     start = time.perf_counter()
-    table = script.table()
-    parts = [f"## {title}", text.strip(), table]
-    if (HERE / f"{name}.png").exists():
+    table = subprocess.run([sys.executable, script], check=True, stdout=subprocess.PIPE, text=True).stdout
+    parts = [f"## {title}", text.strip(), table.strip()]
+    if script.with_suffix(".png").exists():
         parts.append(f"![{title}]({name}.png)")
     parts.append(f"`benchmarks/{name}.py`, {time.perf_counter() - start:.0f} s")
     return "\n\n".join(part for part in parts if part)
 
 
 def main():
-    start, sections = time.perf_counter(), []
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        for name in SCRIPTS:
-            if (HERE / f"{name}.py").exists():
-                sections.append(pool.submit(section, name).result())
+    start = time.perf_counter()
+    sections = [section(name) for name in SCRIPTS]
     head = HEAD.format(machine=machine(), minutes=(time.perf_counter() - start) / 60)
     (HERE / "README.md").write_text("\n\n".join([head.strip(), *sections]) + "\n")
 

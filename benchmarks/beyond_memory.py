@@ -25,8 +25,8 @@ import sedyn
 HERE = Path(__file__)
 # n -> runs, per way of simulating: n^(1/2) / runs^(1/2) must fall below the bias for it to be seen
 RUNS = {
-    "explicit": {50: 10000, 100: 10000, 300: 5000, 1000: 1000},
-    "dice": {100: 2000, 300: 2000, 1000: 2000, 3000: 600, 10**4: 300, 10**5: 50, 10**6: 12},
+    "explicit": {50: 6000, 100: 6000, 300: 3000, 1000: 500},
+    "dice": {100: 1000, 300: 1000, 1000: 1000, 3000: 300, 10**4: 150, 10**5: 30, 10**6: 8},
 }
 CONVERGING = replace(PROBLEMS["C"], n_steps=20)
 NAMES = {"explicit": "gradient descent on a stored X", "dice": "Householder dice, X never stored"}
