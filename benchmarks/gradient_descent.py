@@ -1,10 +1,10 @@
 """One step of gradient descent, beside one read of the data, two passes in numpy, and PyTorch on CPU
 
 X is float64, 1.5 n by n; the network is two-layer tanh, q = 3. Every thread count and size runs in its own process, so
-that BLAS, PyTorch and this package all get that many threads. Milliseconds per step, the fastest of several rounds in
-which all take turns; one read is `X.max()`, of each thread's part of the rows at once. The smallest X stay in the
-cache, where reading costs little. Largest difference: of the first-layer weights with and without numba from those of
-the two passes, over how far training moved them, after dozens of steps.
+that BLAS, this package and PyTorch, where it is installed, all get that many threads. Milliseconds per step, the
+fastest of several rounds in which all take turns; one read is `X.max()`, of each thread's part of the rows at once. The
+smallest X stay in the cache, where reading costs little. Largest difference: of the first-layer weights with and
+without numba from those of the two passes, over how far training moved them, after dozens of steps.
 """
 
 import importlib.util
