@@ -23,6 +23,7 @@ from .training import update
 
 SINGLE = np.float32  # the precision of the basis: what it costs is reading it
 BLOCK = 16  # directions whose tangents are stored together
+FADING = 0.3  # of what was there lately, per step; 0.1 serves as well
 
 
 class LowRankMemory:
@@ -126,13 +127,16 @@ class LowRankMemory:
 class _ResponseModel:
     """A tangent of every row under a simpler memory, so that a mean over few rows can stand for the mean over all.
 
-    U_s moves by |M_s| along each neuron, and the memory of that tangent, G (q, q, m), follows one response R (q, q)
-    with R M = H in place of all R_(t,s). The few rows are weighted such that this tangent has the same mean over them
-    as over all rows: chance is left only with how a row differs from its model.
+    U_s moves by |M_s| along each neuron, and the memory of that tangent, G (q, q, m), follows two numbers (q, q) in
+    place of all R_(t,s): the mean Hessian for what is there now, and a response C to what was there lately, such that
+    ``mean J M - C M_lately = H``. A row of negative curvature, whose tangent grows fast, needs both. The few rows are
+    weighted such that this tangent has the same mean over them as over all rows: chance is left only with how a row
+    differs from its model.
     """
 
     def __init__(self, q: int, n_samples: int, drive: float):
-        self.drive, self.G = drive, np.zeros((q, q, n_samples), SINGLE)
+        self.drive, self.G, self.M_lately = drive, np.zeros((q, q, n_samples), SINGLE), np.zeros((q, 0))
+        self.G_lately = np.zeros_like(self.G)
 
     def weights(self, J: Array, rows: Array, M: Array) -> Array:
         """Of the rows, (n,): nearest to 1/n."""
@@ -147,6 +151,10 @@ class _ResponseModel:
         return 1 / len(rows) + np.linalg.solve(gram, gap) @ few
 
     def step(self, J: Array, eta: float, M: Array, H: Array) -> None:
-        few = 1e-3 * np.sum(M**2) + 1e-300  # where M has no part, R is the mean Hessian
-        R = (H @ M.T + few * J.mean(axis=-1)) @ np.linalg.inv(M @ M.T + few * np.eye(len(M)))
-        self.G -= SINGLE(eta) * (SINGLE(self.drive) * self.dS + np.tensordot(R.astype(SINGLE), self.G, axes=1))
+        now, lately = J.mean(axis=-1), np.pad(self.M_lately, ((0, 0), (0, M.shape[1] - self.M_lately.shape[1])))
+        few = 1e-3 * np.sum(lately**2) + 1e-300
+        C = (now @ M - H) @ lately.T @ np.linalg.inv(lately @ lately.T + few * np.eye(len(M)))
+        drift = np.tensordot(now, self.G, axes=1) - np.tensordot(C.astype(SINGLE), self.G_lately, axes=1)
+        self.G_lately += SINGLE(FADING) * (self.G - self.G_lately)
+        self.M_lately = lately + FADING * (M - lately)
+        self.G -= SINGLE(eta) * (SINGLE(self.drive) * self.dS + drift)
