@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from .descent import Recorder, Trajectory, descend, validate_run
 from .memory import LowRankMemory
 from .network import Array, Network, Weights
+from .responses import Responses
 from .results import progress, require_memory
 from .spectrum import Spectrum, spectrum_of, spread_of_rows
-from .tangent import Responses
 from .training import Rule, Training
 
 TANGENT_ROWS = 256  # carry tangents by default: their noise is within 1 % or a fifth of the standard error
@@ -33,7 +32,7 @@ def augmented_gradient_descent(
     test: tuple[Array, Array] | None = None,
     *,
     covariance=None,
-    metrics: Sequence[str | Callable] = (),
+    metrics=(),
     method: str = "low-rank",
     tolerance: float = 1e-2,
     tangent_rows: int = TANGENT_ROWS,
@@ -118,6 +117,8 @@ def augmented_gradient_descent(
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
     best, stopped_first = np.inf, weights.first
+    # a pause of the first layer is part of the recursion; after its last move the memory stays what it is
+    last = max((t for t in range(T) if rule.moves(t, 0)), default=-1)
     steps = descend(network, rule, weights, X, y, rng.spawn(1)[0])
     with np.errstate(over="ignore", invalid="ignore"):
         try:
@@ -130,7 +131,7 @@ def augmented_gradient_descent(
                     best, stopped_first = estimate[0], state.first
                 estimates.append(estimate)
                 errors.append(error)
-                if state.t < T and rule.moves(state.t, 0):
+                if state.t <= last:
                     J = network.hessian(state.u, y, state.small, rule.loss)
                     memory.extend(state.t, state.S, J, rule, state.batch)
         except KeyboardInterrupt:
@@ -155,7 +156,7 @@ class ExactMemory:
     """The memory by the recursion over all pairs of steps (theory 5); F by the low-rank memory that runs beside it."""
 
     def __init__(self, n_steps: int, low_rank: LowRankMemory):
-        q, m, (nodes, weights, _) = low_rank.q, low_rank.m, low_rank.spectrum
+        q, m, (nodes, weights) = low_rank.q, low_rank.m, low_rank.spectrum
         require_memory(
             Responses.memory_bytes(n_steps, q, m),
             f"the exact recursion over {n_steps} steps on {m} rows",

@@ -9,6 +9,8 @@ from numbers import Real
 import numpy as np
 from scipy import special
 
+from .spectrum import eigen_directions
+
 Array = np.ndarray
 
 LINKS: dict[str, Callable[[Array], Array]] = {
@@ -110,28 +112,6 @@ def _independent(features, shape, rng) -> Array:
     return FEATURES[name](rng, shape, *parameters)
 
 
-def eigen_directions(covariance, n_features: int) -> tuple[Array, Array | None]:
-    """The variances (n,) of a covariance and its eigenvectors (n, n), None where they are the features themselves.
-
-    Raises ValueError for anything but n variances >= 0 or a symmetric positive semidefinite matrix.
-    """
-    try:
-        given = np.asarray(covariance, float)
-    except (TypeError, ValueError):
-        given = np.full(1, np.nan)
-    if given.shape not in ((n_features,), (n_features, n_features)) or not np.all(np.isfinite(given)):
-        raise ValueError(
-            f"covariance must be {n_features} variances or a matrix ({n_features}, {n_features}), all finite; "
-            f"got shape {given.shape}"
-        )
-    if given.ndim == 2 and not np.allclose(given, given.T):
-        raise ValueError("a covariance matrix must be symmetric")
-    variances, directions = (given, None) if given.ndim == 1 else np.linalg.eigh(given)
-    if variances.min() < -1e-8 * variances.max() or variances.max() <= 0:
-        raise ValueError(f"covariance needs variances >= 0, not all 0; the smallest is {variances.min():.3g}")
-    return np.maximum(variances, 0), directions
-
-
 def block_variances(n_features: int, blocks) -> Array:
     """Variances (n_features,) that are constant on blocks of features; `blocks` holds pairs (fraction, variance).
 
@@ -188,7 +168,11 @@ class Teacher:
     n_indices: int
     _link: Callable
     _registered: dict[str, Callable] = {}
-    _shape: tuple[int, ...] = (-1,)  # of the indices z of N samples
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """Of the indices z of N samples."""
+        return (-1,)
 
     def __post_init__(self):
         links = self._registered
@@ -237,7 +221,8 @@ class Teacher:
         """Draw X (n_samples, n_features) and y (n_samples,) for a signal (n_features,), or (n_features, k) of a
         `MultiIndex`; `features` and `covariance` as in `sample_features`."""
         signal = np.asarray(signal, float)
-        if signal.shape[1:] not in ((self.n_indices,), *([()] if self.n_indices == 1 else [])) or not signal.size:
+        columns = [(self.n_indices,), ()] if self.n_indices == 1 else [(self.n_indices,)]
+        if not signal.size or not signal.ndim or signal.shape[1:] not in columns:
             raise ValueError(
                 f"signal must have shape (n_features,{f' {self.n_indices}' if self.n_indices > 1 else ''}); "
                 f"got {signal.shape}"

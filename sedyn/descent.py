@@ -14,7 +14,7 @@ import numpy as np
 from .losses import Metrics
 from .network import Array, Network, Weights
 from .results import Result, progress
-from .training import Rule, Training, divergence_bound, divergence_message
+from .training import Recording, Rule, Training
 
 # Rows of X handled at once: they stay in cache between the two products, and numpy's few calls per block cost little.
 BLOCK_BYTES, BLOCK_ROWS = 2**22, 128
@@ -40,8 +40,8 @@ class Trajectory(Result):
         (`augmented_gradient_descent`).
     metrics : tuple of str
         Names of the further error metrics asked for.
-    train_metrics, generalization_metrics, estimated_metrics, estimated_metrics_stderr : (T'+1, number of metrics) or None
-        The same for these.
+    train_metrics, generalization_metrics, estimated_metrics, estimated_metrics_stderr : array or None
+        The same for these, (T'+1, number of metrics).
     stopped_first : (n_features, q) or None
         W_1 at the step of least estimated error.
     first_weights : (len(first_weights_at), n_features, q) or None
@@ -150,7 +150,8 @@ def descend(
     with Helpers(min(n_threads, len(blocks)) - 1) as helpers:
         for t in range(T + 1):
             batch = rule.batch_weights(m, rng, X.dtype.type)
-            state = State(t, W.T, V, *np.empty((2, q, m), X.dtype), np.empty(m, X.dtype), batch)
+            u, S = np.empty((2, q, m), X.dtype)
+            state = State(t, W.T, V, u, S, np.empty(m, X.dtype), batch)
             move_first = t < T and rule.moves(t, 0)
             order = range(len(blocks))[:: -1 if t % 2 else 1]  # back and forth: the last rows read are still in cache
             helpers.share(partial(work, iter(order), W, state, move_first))
@@ -306,36 +307,30 @@ def gradient_descent(
     return recorder.trajectory()
 
 
-class Recorder:
-    """Collects a run into a `Trajectory`, step by step, so that stopping early loses nothing."""
+class Recorder(Recording):
+    """Collects a run into a `Trajectory`."""
 
     def __init__(self, network, n_steps, y, test, metrics, first_weights_at=(), preactivations_at=()):
-        self.network, self.n_steps, self.y, self.test, self.metrics = network, n_steps, y, test, metrics
+        super().__init__(n_steps, metrics, y)
+        self.network, self.test = network, test
         self.first_at = _steps(first_weights_at, n_steps, "first_weights_at")
         self.pre_at = _steps(preactivations_at, n_steps, "preactivations_at")
-        self.train, self.general, self.small, self.first, self.pre = [], [], [], [], []
+        self.general, self.first, self.pre = [], [], []
         self.last: Any = None
-        self.status, self.message = "ok", ""
 
     def record(self, state: State) -> bool:
         """Take in one state; False when training has diverged and must end."""
-        train = self.metrics.means(state.residual, self.y)
-        if state.t == 0:
-            self.bound = divergence_bound(train[0], self.y)
-        if not train[0] <= self.bound:
-            if state.t == 0:
-                raise ValueError(
-                    "the training error is not a finite number at the initial weights; "
-                    "lower the scale of weights, X or y"
-                )
-            self.status, self.message = "diverged", divergence_message(state.t, train[0])
-            return False
         if self.test is not None:
             X_test, y_test = self.test
             error = self.network.output((X_test @ state.first).T, state.small) - y_test
             self.general.append(self.metrics.means(error, y_test))
-        self.train.append(train)
-        self.small.append(state.small)
+        if not self.record_step(state.residual, state.small):
+            if not self.train:
+                raise ValueError(
+                    "the training error is not a finite number at the initial weights; "
+                    "lower the scale of weights, X or y"
+                )
+            return False
         if state.t in self.first_at:
             self.first.append(state.first)
         if state.t in self.pre_at:
@@ -344,15 +339,14 @@ class Recorder:
         return True
 
     def interrupt(self) -> None:
-        if not self.train:
+        if not self.train:  # nothing to keep
             raise KeyboardInterrupt
-        self.status = "interrupted"
-        self.message = f"interrupted: the arrays end at step {len(self.train) - 1} of {self.n_steps}"
+        super().interrupt()
 
     def trajectory(self, **more) -> Trajectory:
         reached = min(len(self.train), len(self.small))
         small = [np.stack(layer) for layer in zip(*self.small[:reached], strict=True)]
-        train, general = np.array(self.train), np.array(self.general[:reached])
+        train, general = np.array(self.train[:reached]), np.array(self.general[:reached])
         names, tested, n_deep = self.metrics.names, self.test is not None, self.network.n_layers - 1
         return Trajectory(
             train_error=train[:, 0],
@@ -421,8 +415,7 @@ def validate_run(network, weights, X, y, test, metrics, dtype):
         raise ValueError("weights.first must be finite; got NaN or infinite entries")
     weights = Weights(first, *network.validate_small(weights.deep, weights.biases, dtype))
     X, y = validate_rows(X, y, n_features=len(first), dtype=dtype)
-    metrics = Metrics(metrics)
-    metrics.validate(y)
     if test is not None:
-        test = validate_rows(*test, n_features=len(first), dtype=dtype, names=("X_test", "y_test"))
-    return weights, X, y, test, metrics
+        X_test, y_test = test
+        test = validate_rows(X_test, y_test, n_features=len(first), dtype=dtype, names=("X_test", "y_test"))
+    return weights, X, y, test, Metrics(metrics)

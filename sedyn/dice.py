@@ -148,7 +148,7 @@ def householder_dice(
     >>> bool(np.all(np.abs(run.train_error / theory.train_error - 1) < 0.1))
     True
     """
-    problem = validate_problem(network, training, teacher, overlaps, n_samples / n_features)
+    problem = validate_problem(network, training, teacher, overlaps, np.nan)  # m / n once both are known to be numbers
     T, q, k = problem.rule.n_steps, network.widths[0], overlaps.n_indices
     if overlaps.blocks is not None:
         raise ValueError("householder_dice draws features of variance 1; give overlaps without blocks")
@@ -159,6 +159,7 @@ def householder_dice(
                 "Train on a smaller X with sedyn.gradient_descent"
             )
     m, n = int(n_samples), int(n_features)
+    problem = problem._replace(aspect_ratio=m / n)
     validate_tolerance(tolerance, dtype)
     rng = np.random.default_rng(rng)
     first, along = rng.standard_normal((k + q, m), dtype), overlaps.signal_loadings()

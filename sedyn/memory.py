@@ -82,7 +82,7 @@ class LowRankMemory:
 
     def _differentiate(self, t: int, J: Array, rule: Rule, batch: Array | None) -> tuple[Array, Array]:
         """dS (q, K J n) along all tangents, and H (J, q, K)."""
-        nodes, weights, _ = self.spectrum
+        nodes, weights = self.spectrum
         moved = self._moved[:, self.m :].reshape(self.q, -1, len(self.rows))
         moved = moved + self._M.transpose(1, 2, 0).reshape(self.q, -1, 1).astype(SINGLE)  # dTheta = M + M dQ
         dS = np.einsum("abi,bdi->adi", J.take(self.rows, axis=2), moved)
@@ -117,7 +117,7 @@ class LowRankMemory:
     def _append(self, row: Array) -> None:
         old, self.K = self.K, self.K + len(row)
         while self.K > self._M.shape[2]:  # the next directions to be born, along which nothing moves yet
-            nodes, weights, _ = self.spectrum
+            nodes, weights = self.spectrum
             metric = np.repeat(self.phi * weights * nodes / len(self.rows), len(self.rows))
             first, width, more = self._M.shape[2], len(self._metric), BLOCK * len(metric)
             self._blocks.append((first, slice(width, width + more), np.zeros((self._capacity - first, more), SINGLE)))

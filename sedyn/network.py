@@ -241,7 +241,7 @@ class Network:
         return self.output((X @ weights.first).T, weights.small)
 
     def validate_small(self, deep, biases=(), dtype=np.float64) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        """Deep weights and biases as arrays of `dtype`; ValueError when they do not fit the network or are not finite."""
+        """Deep weights and biases as arrays of `dtype`; ValueError when they do not fit or are not finite."""
         deep, biases = (tuple(np.ascontiguousarray(W, dtype) for W in part) for part in (deep, biases))
         if tuple(W.shape for W in deep) != self.deep_shapes:
             raise ValueError(
@@ -257,8 +257,8 @@ class Network:
         return deep, biases
 
     def require_smooth(self, who: str, loss: Loss) -> None:
-        """Raise ValueError, naming smooth relatives, when an activation or the loss has a kink: no Hessian without delta
-        functions."""
+        """Raise ValueError, naming smooth relatives, when an activation or the loss has a kink: its Hessian would hold
+        delta functions."""
         if not loss.smooth:
             raise ValueError(
                 f"{who} needs second derivatives, and the loss {loss.name!r} has a kink; use 'pseudo_huber'"

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .data import eigen_directions
 from .network import Array, Weights
 from .results import Result
+from .spectrum import eigen_directions
 
 N_BLOCKS = 16  # that a covariance of many different variances is cut into
 
@@ -211,7 +211,7 @@ def joint_loadings(gram: Array, cross: Array, signal: Array) -> tuple[Array, Arr
 
 
 def _groups(variances: Array, n_blocks: int) -> list[Array]:
-    """Index sets of equal variances, or of similar ones where there are too many values; zero variances are left out."""
+    """Index sets of equal variances, or of similar ones where there are too many values; variances 0 are left out."""
     order = np.argsort(variances, kind="stable")
     order = order[variances[order] > 1e-12 * variances.max()]
     values = variances[order]

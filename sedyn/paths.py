@@ -12,9 +12,9 @@ from .data import Teacher
 from .losses import Metrics
 from .network import Array, Network
 from .overlaps import Overlaps, joint_loadings
-from .training import Rule, divergence_bound, divergence_message
+from .training import Rule
 
-INTEGRAL_POINTS = 2**12  # at least: an error of 0.1 % or less, and cheap beside the paths
+INTEGRAL_POINTS = 2**12  # at least: an error of about 0.1 %, and cheap beside the paths
 INTEGRAL_SIZE = 2**17  # preactivations handled at once
 
 
@@ -58,8 +58,8 @@ class Problem(NamedTuple):
 class Solution:
     """One randomization of a solver, for t = 0..T' (T' < T only when it diverged or was interrupted).
 
-    U_t = loadings_t F_0 + noise_t G with independent standard Gaussian F_0 (the coordinates of the start) and G, so that
-    C_(t,s) = loadings_t loadings_s^T + noise_t noise_s^T (theory 4: A_t and sqrt(phi) M_t).
+    U_t = loadings_t F_0 + noise_t G with independent standard Gaussian F_0 (the coordinates of the start) and G, so
+    that C_(t,s) = loadings_t loadings_s^T + noise_t noise_s^T (theory 4: A_t and sqrt(phi) M_t).
     """
 
     train: list[Array]  # squared error, then the metrics
@@ -70,32 +70,6 @@ class Solution:
     rho: Array | None = None  # (T+1, T, q, q)
     status: str = "ok"
     message: str = ""
-
-
-class Recording:
-    """Collects a solution step by step, and says when it has diverged."""
-
-    def __init__(self, problem: Problem, labels: Array):
-        self.problem, self.labels = problem, labels
-        self.train: list[Array] = []
-        self.small: list[list[Array]] = []
-        self.status, self.message = "ok", ""
-
-    def record(self, residual: Array, V: list[Array]) -> bool:
-        """Take in the residuals f - Y and the small weights of one step; False when training has diverged."""
-        train = self.problem.metrics.means(residual, self.labels)
-        if not self.train:
-            self._bound = divergence_bound(train[0], self.labels)
-        if not train[0] <= self._bound:
-            self.status, self.message = "diverged", divergence_message(len(self.train), train[0])
-            return False
-        self.train.append(train)
-        self.small.append(V)
-        return True
-
-    def interrupt(self) -> None:
-        T = self.problem.rule.n_steps
-        self.status, self.message = "interrupted", f"interrupted: the arrays end at step {len(self.train) - 1} of {T}"
 
 
 def generalization_errors(problem: Problem, solution: Solution, n_points: int, rng) -> Array:

@@ -3,9 +3,9 @@
 No derivative of S is needed: Gaussian integration by parts turns every response into a first moment. Written in the
 columns below, theory 4 is gradient descent itself on N samples of 1 + q + K features, X = B^T: a preactivation is
 Theta_t = w_t B and a step is w_(t+1) = w_t - eta <S_t, B>. Only the features are special: each new direction of the
-gradients brings one, Q_k / sqrt(phi) + Gc_k, which carries the memory and the fluctuation at once. Where the features have
-several variances lambda_b (theory 6), each brings one for every block of them, with phi_b = m / n_b and a twin of its
-own, and its loadings move by lambda_b <S_t, B>.
+gradients brings one, Q_k / sqrt(phi) + Gc_k, which carries the memory and the fluctuation at once. Where the features
+have several variances lambda_b (theory 6), each brings one for every block of them, with phi_b = m / n_b and a twin of
+its own, and its loadings move by lambda_b <S_t, B>.
 
 ======== ======================================================= ===========
 symbol   name                                                    shape
@@ -22,13 +22,15 @@ w_t      loadings on them: A_t, then sqrt(phi) M_t               (q, k+q+K)
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 
 from .network import Array
-from .paths import Problem, Recording, Solution, gaussian_points, whiten
+from .paths import Problem, Solution, gaussian_points, whiten
 from .results import require_memory
+from .training import Recording
 
 N_QUASI = 24  # twins drawn from the Sobol sequence: the first directions matter most, and halve the error
 BLOCK_ROWS = 128
@@ -82,10 +84,11 @@ class Rows:
         def fill(paths):
             tiles = _tiles(out[:, paths], len(padded))
             for i, (columns, block) in enumerate(self._filled()):
+                part = _tiles(block[:, paths], len(padded))
                 if i == 0:
-                    np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)), out=tiles)
+                    np.matmul(padded[:, columns], part, out=tiles)
                 else:
-                    tiles += np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)))
+                    tiles += np.matmul(padded[:, columns], part)
 
         list(self.map(fill, _stripes(self.n_paths)))
         return out[: len(coefficients)]
@@ -98,16 +101,17 @@ class Rows:
 
 def inner(few: Array, rows: Array, map: Callable = map) -> Array:
     """<few, rows>, added up tile by tile in double precision, shape (len(few), len(rows))."""
+    padded = _padded(few, few.dtype)
 
     def products(paths):
-        padded = _padded(few[:, paths], few.dtype)
-        return np.matmul(_tiles(padded, len(padded)), _tiles(rows[:, paths], len(padded)).swapaxes(1, 2)).sum(
-            axis=0, dtype=float
-        )
+        tiles = _tiles(padded[:, paths], len(padded)), _tiles(rows[:, paths], len(padded)).swapaxes(1, 2)
+        return np.add.reduce(np.matmul(*tiles), axis=0, dtype=float)
 
-    return sum(map(products, _stripes(few.shape[1])))[: len(few)] / few.shape[1]
+    first, *others = map(products, _stripes(few.shape[1]))
+    return sum(others, first)[: len(few)] / few.shape[1]
 
 
+@cache
 def _stripes(n_paths: int) -> list[slice]:
     """Cut the paths into stripes of whole tiles, and one with the rest."""
     whole = n_paths - n_paths % LARGEST_TILE
@@ -117,15 +121,20 @@ def _stripes(n_paths: int) -> list[slice]:
 
 def _tiles(rows: Array, n_few: int) -> Array:
     """View a stripe of rows (k, N) as (tiles, k, tile)."""
-    n_paths = rows.shape[1]
+    tile = _tile(rows.shape[1], n_few)
+    return rows.reshape(len(rows), -1, tile).swapaxes(0, 1)
+
+
+@cache
+def _tile(n_paths: int, n_few: int) -> int:
     largest = max(64, PRODUCT_SIZE // (n_few * BLOCK_ROWS))
     tile = min(LARGEST_TILE, 2 ** (largest.bit_length() - 1))
-    if n_paths % tile:
-        tile = n_paths
-    return rows.reshape(len(rows), n_paths // tile, tile).swapaxes(0, 1)
+    return tile if n_paths % tile == 0 else n_paths
 
 
 def _padded(few: Array, dtype) -> Array:
+    if len(few) % 4 == 0 and few.dtype == dtype:
+        return few
     padded = np.zeros((len(few) + -len(few) % 4, few.shape[1]), dtype)
     padded[: len(few)] = few
     return padded
@@ -196,14 +205,14 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
     variances = np.repeat(overlaps.variances, known // len(overlaps.variances))  # of every column
     w = w_before = overlaps.loadings()
     V = V_before = list(overlaps.small)
-    all_w, recording = [], Recording(problem, Y)
+    all_w, recording = [], Recording(T, problem.metrics, Y)
     try:
         for t in range(T + 1):
             step()
             batch = rule.batch_weights(N, rng, dtype.type)
             V_single = [W.astype(dtype) for W in V]
             S, gradients, residual = network.gradients(columns.combine(w), Y, V_single, rule.loss, batch)
-            if not recording.record(residual, V):
+            if not recording.record_step(residual, V):
                 break
             all_w.append(w)
             if t == T:
@@ -221,7 +230,8 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
                 variances = np.concatenate([variances, np.repeat(overlaps.variances, d)])
                 # a twin does not correlate with the gradient it was born from
                 first = rule.update(t, 0, 0.0, 0.0, variances[-len(own) :] * (S_born @ own.T))
-                w, w_before = np.concatenate([w, first], axis=1), np.pad(w_before, ((0, 0), (0, len(own))))
+                w = np.concatenate([w, first], axis=1)
+                w_before = np.concatenate([w_before, np.zeros_like(first)], axis=1)
     except KeyboardInterrupt:
         recording.interrupt()
     status, message = recording.status, recording.message

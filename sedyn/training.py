@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .losses import Loss, as_loss
+from .losses import Loss, Metrics, as_loss
 
 # Training counts as diverged once the training error exceeds this multiple of its scale at the start.
 DIVERGENCE_FACTOR = 1e6
@@ -104,9 +104,11 @@ class Training:
 
     def rule(self, n_layers: int) -> Rule:
         """What a run over n_layers layers needs of all this."""
-        names = ("step_size", "momentum", "weight_decay")
-        numbers = (self._schedule(name, n_layers).tolist() for name in names)
-        return Rule(self.n_steps, *numbers, self.batch_fraction, self.batch, as_loss(self.loss))
+        step_size, momentum, weight_decay = (
+            self._schedule(name, n_layers).tolist() for name in ("step_size", "momentum", "weight_decay")
+        )
+        loss = as_loss(self.loss)
+        return Rule(self.n_steps, step_size, momentum, weight_decay, self.batch_fraction, self.batch, loss)
 
 
 def _numbers(value) -> np.ndarray:
@@ -160,15 +162,37 @@ class Rule:
         return weights
 
 
-def divergence_bound(error: float, labels: np.ndarray) -> float:
-    """The training error above which a run that started at `error` on these labels has diverged."""
-    bound = DIVERGENCE_FACTOR * (error + float(np.mean(np.square(labels))) + 1e-300)
-    return min(np.finfo(float).max, bound)  # infinity and NaN are beyond every bound
+class Recording:
+    """Errors and small weights of a run or a solution, kept step by step, so that stopping early loses nothing.
 
+    ValueError is raised where a metric does not fit the labels.
+    """
 
-def divergence_message(step: int, error: float) -> str:
-    """What results say about a run that stopped being finite."""
-    return (
-        f"training diverged at step {step} (training error {error:.3g}): the arrays end at step {step - 1}; "
-        "lower step_size or the scale of the initial weights"
-    )
+    def __init__(self, n_steps: int, metrics: Metrics, labels: np.ndarray):
+        metrics.validate(labels)
+        self.n_steps, self.metrics, self.labels = n_steps, metrics, labels
+        self.train: list[np.ndarray] = []  # squared error, then the metrics
+        self.small: list[list[np.ndarray]] = []
+        self.status, self.message = "ok", ""
+
+    def record_step(self, residual: np.ndarray, small: list[np.ndarray]) -> bool:
+        """Take in the residuals f - y and the small weights of one step; False when training has diverged."""
+        train, t = self.metrics.means(residual, self.labels), len(self.train)
+        if not t:
+            bound = DIVERGENCE_FACTOR * (train[0] + float(np.mean(np.square(self.labels))) + 1e-300)
+            self._bound = min(np.finfo(float).max, bound)  # infinity and NaN are beyond every bound
+        if not train[0] <= self._bound:
+            self.status = "diverged"
+            self.message = (
+                f"training diverged at step {t} (training error {train[0]:.3g}): the arrays end at step {t - 1}; "
+                "lower step_size or the scale of the initial weights"
+            )
+            return False
+        self.train.append(train)
+        self.small.append(small)
+        return True
+
+    def interrupt(self) -> None:
+        """Say that the recording ends here."""
+        last = len(self.train) - 1
+        self.status, self.message = "interrupted", f"interrupted: the arrays end at step {last} of {self.n_steps}"

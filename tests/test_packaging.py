@@ -9,8 +9,8 @@ from pathlib import Path
 import matplotlib
 import yaml
 
+import claims
 import sedyn
-from sedyn import claims
 
 matplotlib.use("Agg")
 
