@@ -122,7 +122,8 @@ class Overlaps(Result):
 
         For correlated features give their `covariance`, n_features variances or a matrix. Variances that take more than
         `n_blocks` values are grouped by size: overlaps with the features stay exact, the speed of learning in a group
-        is that of its mean variance.
+        is that of its mean variance. Blocks are in the order of increasing variance. The theory wants variances of
+        order 1: a few directions that grow with n are no average over many.
         """
         first, mu = np.asarray(weights.first, float), np.asarray(signal, float)
         if first.ndim != 2 or mu.ndim not in (1, 2) or len(mu) != len(first):
