@@ -56,7 +56,8 @@ def augmented_gradient_descent(
         where m is not larger than n. Or n eigenvalues, an (n, n) matrix, or (k, n) unlabelled rows to estimate
         it from.
     method : str
-        ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference.
+        ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference. With
+        batches it averages responses over each batch, where low rank averages over all rows.
     tolerance : float
         Low rank: a gradient enlarges the basis when this fraction of its size lies outside.
     tangent_rows : int
@@ -113,7 +114,7 @@ def augmented_gradient_descent(
     (m, n), T, q = X.shape, rule.n_steps, network.widths[0]
     low_rank = LowRankMemory(q, m, m / n, spectrum, tolerance, int(tangent_rows), rng)
     memory = ExactMemory(T, low_rank) if method == "exact" else low_rank
-    recorder = Recorder(network, T, y, test, metrics, first_weights_at, preactivations_at)
+    recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
     best, stopped_first = np.inf, weights.first

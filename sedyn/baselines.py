@@ -67,7 +67,7 @@ def linearized_gradient_descent(
     m, T, general = len(y), rule.n_steps, []
     first = first_before = weights.first
     V = V_before = list(weights.small)
-    recorder = Recorder(network, T, y, None, metrics)
+    recorder = Recorder(network, rule, y, None, metrics)
     with np.errstate(over="ignore", invalid="ignore"):
         for t in range(T + 1):
             outputs = [at.output(first - weights.first, V) for at in tangents]

@@ -295,7 +295,7 @@ def gradient_descent(
     rule = training.rule(network.n_layers)
     if n_threads is not None and (int(n_threads) != n_threads or n_threads < 1):
         raise ValueError(f"n_threads must be a positive integer, or None for all cores; got {n_threads!r}")
-    recorder = Recorder(network, rule.n_steps, y, test, metrics, first_weights_at, preactivations_at)
+    recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             steps = descend(network, rule, weights, X, y, rng, n_threads)
@@ -310,11 +310,11 @@ def gradient_descent(
 class Recorder(Recording):
     """Collects a run into a `Trajectory`."""
 
-    def __init__(self, network, n_steps, y, test, metrics, first_weights_at=(), preactivations_at=()):
-        super().__init__(n_steps, metrics, y)
+    def __init__(self, network, rule, y, test, metrics, first_weights_at=(), preactivations_at=()):
+        super().__init__(rule, metrics, y)
         self.network, self.test = network, test
-        self.first_at = _steps(first_weights_at, n_steps, "first_weights_at")
-        self.pre_at = _steps(preactivations_at, n_steps, "preactivations_at")
+        self.first_at = _steps(first_weights_at, rule.n_steps, "first_weights_at")
+        self.pre_at = _steps(preactivations_at, rule.n_steps, "preactivations_at")
         self.general, self.first, self.pre = [], [], []
         self.last: Any = None
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from numbers import Real
 from threading import Event, Lock
@@ -31,6 +31,7 @@ from .network import Array, Network
 from .overlaps import Overlaps
 from .paths import Problem, Solution, generalization_errors, metric_integrals
 from .results import Result, progress, require_memory
+from .spectrum import eigen_directions
 from .training import Training
 
 
@@ -211,7 +212,8 @@ def state_evolution(
     aspect_ratio : float
         phi = m / n > 0; ``numpy.inf`` is the population limit, in which no sample is used twice (theory 2).
     n_paths : int
-        Sample points per randomization.
+        Sample points per randomization. Batches add noise to them, and blocks of correlated features multiply the
+        directions: either wants more points.
     rng : None, int or numpy Generator
         The same seed gives the same answer.
     n_scrambles : int
@@ -388,10 +390,21 @@ def population_errors(
 
     Raises ValueError when the run was made without ``first_weights_at="all"``.
     """
-    rng = np.random.default_rng(rng)
-    steps = range(len(run.train_error))
-    starts = (Overlaps.of(run.weights_at(t), signal, covariance) for t in steps)
-    return np.array([population_error(network, teacher, overlaps, n_points, rng) for overlaps in starts])
+    rng, scale = np.random.default_rng(rng), None
+    if covariance is not None:  # features of variance 1 with W and mu rescaled
+        scale, directions = eigen_directions(covariance, len(signal))
+
+    def rescaled(W):
+        if scale is None:
+            return W
+        return (np.sqrt(scale) * (W if directions is None else directions.T @ W).T).T
+
+    errors = []
+    for t in range(len(run.train_error)):
+        weights = run.weights_at(t)
+        overlaps = Overlaps.of(replace(weights, first=rescaled(weights.first)), rescaled(np.asarray(signal)))
+        errors.append(population_error(network, teacher, overlaps, n_points, rng))
+    return np.array(errors)
 
 
 def _stderr(samples: Array) -> Array:

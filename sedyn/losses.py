@@ -56,6 +56,12 @@ METRICS: dict[str, Callable[[Array, Array], Array]] = {
 BINARY = ("zero_one", "logistic")  # for labels -1 and +1 alone
 
 
+def require_binary(what: str, name: str, y: Array) -> None:
+    """ValueError where labels other than -1 and +1 meet a loss or metric that is made for these."""
+    if name in BINARY and not np.all(np.abs(y) == 1):
+        raise ValueError(f"{what} needs labels -1 and +1; got other values in y")
+
+
 def as_loss(spec) -> Loss:
     """A registered name, a derivative, a pair (derivative, second derivative), or a `Loss`, as a `Loss`.
 
@@ -102,8 +108,7 @@ class Metrics:
     def validate(self, y: Array) -> None:
         """ValueError where a metric does not fit the labels y."""
         for name, score in zip(self.names, self.scorers[1:], strict=True):
-            if name in BINARY and not np.all(np.abs(y) == 1):
-                raise ValueError(f"the metric {name!r} needs labels -1 and +1; got other values in y")
+            require_binary(f"the metric {name!r}", name, y)
             if np.shape(score(np.zeros_like(y), y)) != y.shape:
                 raise ValueError(f"the metric {name} must return one loss per sample, shape {y.shape}")
 

@@ -24,7 +24,7 @@ from .network import Array, Weights
 from .results import Result
 from .spectrum import eigen_directions
 
-N_BLOCKS = 16  # that a covariance of many different variances is cut into
+N_BLOCKS = 8  # that a covariance of many different variances is cut into
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
     variances = np.repeat(overlaps.variances, known // len(overlaps.variances))  # of every column
     w = w_before = overlaps.loadings()
     V = V_before = list(overlaps.small)
-    all_w, recording = [], Recording(T, problem.metrics, Y)
+    all_w, recording = [], Recording(rule, problem.metrics, Y)
     try:
         for t in range(T + 1):
             step()

@@ -67,7 +67,7 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
     G = np.zeros((T * q, T * q))
     N = np.zeros((B, T, q, n_paths))
     V = V_before = list(overlaps.small)
-    recording = Recording(T, problem.metrics, Y)
+    recording = Recording(rule, problem.metrics, Y)
     try:
         for t in range(T + 1):
             step()

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .losses import Loss, Metrics, as_loss
+from .losses import Loss, Metrics, as_loss, require_binary
 
 # Training counts as diverged once the training error exceeds this multiple of its scale at the start.
 DIVERGENCE_FACTOR = 1e6
+SCHEDULES = {
+    "step_size": "a finite number >= 0",
+    "momentum": "a finite number >= 0 and < 1",
+    "weight_decay": "a finite number >= 0",
+}
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,19 @@ class Training:
     loss: str | Callable | tuple | Loss = "squared"
 
     def __post_init__(self):
-        if int(self.n_steps) != self.n_steps or self.n_steps < 0:
+        n_steps, fraction = _numbers(self.n_steps), _numbers(self.batch_fraction)
+        if n_steps.ndim or not (np.isfinite(n_steps) and n_steps >= 0 and n_steps == n_steps // 1):
             raise ValueError(f"n_steps must be an integer, 0 or more; got {self.n_steps!r}")
-        for name in ("step_size", "momentum", "weight_decay"):
+        for name in SCHEDULES:
             given = getattr(self, name)
-            values = _numbers(given) if not callable(given) else np.zeros(())
-            below_one = name != "momentum" or np.all(values < 1)
-            if values.ndim > 2 or not np.all(np.isfinite(values)) or np.any(values < 0) or not below_one:
-                raise ValueError(
-                    f"{name} must be a finite number >= 0{' and < 1' if name == 'momentum' else ''}, one per layer, "
-                    f"an array (n_steps, n_layers), or a callable of t; got {given!r}"
-                )
-        if not 0 < self.batch_fraction <= 1:
+            if not callable(given):
+                values = _numbers(given)
+                if values.ndim > 2 or not _allowed(name, values):
+                    raise ValueError(
+                        f"{name} must be {SCHEDULES[name]}, one per layer, an array (n_steps, n_layers), or a callable "
+                        f"of t; got {given!r}"
+                    )
+        if fraction.ndim or not 0 < fraction <= 1:
             raise ValueError(f"batch_fraction must lie in (0, 1]; got {self.batch_fraction!r}")
         if self.batch not in ("fixed", "bernoulli"):
             raise ValueError(f"batch must be 'fixed' or 'bernoulli'; got {self.batch!r}")
@@ -91,8 +97,8 @@ class Training:
         given, T = getattr(self, name), self.n_steps
         if callable(given):
             rows = [_numbers(given(t)) for t in range(T)]
-            if any(row.shape not in ((), (n_layers,)) or not np.all(np.isfinite(row) & (row >= 0)) for row in rows):
-                raise ValueError(f"the schedule {name} must return one finite number >= 0, or {n_layers} of them")
+            if any(row.shape not in ((), (n_layers,)) or not _allowed(name, row) for row in rows):
+                raise ValueError(f"the schedule {name} must return {SCHEDULES[name]}, or {n_layers} of them")
             return np.array([np.broadcast_to(row, n_layers) for row in rows]).reshape(T, n_layers)
         values = np.asarray(given, float)
         if values.ndim and values.shape not in ((n_layers,), (T, n_layers)):
@@ -116,6 +122,10 @@ def _numbers(value) -> np.ndarray:
         return np.asarray(value, float)
     except (TypeError, ValueError):
         return np.array(np.nan)
+
+
+def _allowed(name: str, values: np.ndarray) -> bool:
+    return bool(np.all(np.isfinite(values) & (values >= 0)) and (name != "momentum" or np.all(values < 1)))
 
 
 @dataclass(frozen=True)
@@ -165,12 +175,13 @@ class Rule:
 class Recording:
     """Errors and small weights of a run or a solution, kept step by step, so that stopping early loses nothing.
 
-    ValueError is raised where a metric does not fit the labels.
+    ValueError is raised where the loss or a metric does not fit the labels.
     """
 
-    def __init__(self, n_steps: int, metrics: Metrics, labels: np.ndarray):
+    def __init__(self, rule: Rule, metrics: Metrics, labels: np.ndarray):
         metrics.validate(labels)
-        self.n_steps, self.metrics, self.labels = n_steps, metrics, labels
+        require_binary(f"the loss {rule.loss.name!r}", rule.loss.name, labels)
+        self.n_steps, self.metrics, self.labels = rule.n_steps, metrics, labels
         self.train: list[np.ndarray] = []  # squared error, then the metrics
         self.small: list[list[np.ndarray]] = []
         self.status, self.message = "ok", ""
