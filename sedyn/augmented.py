@@ -140,7 +140,7 @@ def augmented_gradient_descent(
     reached = min(len(errors), len(recorder.small))
     estimated, stderr = np.array(estimates)[:reached], np.array(errors)[:reached]
     train = np.array(recorder.train[:reached])[:, 0]
-    found += _check_result(estimated[:, 0], stderr[:, 0], train)
+    found += _check_result(estimated[:, 0], stderr[:, 0], train, rule.loss.name)
     for text in found:
         python_warnings.warn(text, AssumptionWarning, stacklevel=2)
     return recorder.trajectory(
@@ -242,14 +242,14 @@ def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
     return found
 
 
-def _check_result(estimate: Array, stderr: Array, train: Array) -> list[str]:
+def _check_result(estimate: Array, stderr: Array, train: Array, loss: str) -> list[str]:
     """Estimates too uncertain or too unsteady to use."""
     found = []
     loose = np.flatnonzero(stderr > 0.25 * estimate)
     if len(loose):
         found.append(f"the estimate is uncertain by more than 25 % at step {loose[0]}; use more rows or stop earlier")
     rises = np.flatnonzero(train[1:] > 1.05 * train[:-1])
-    if len(rises):
+    if len(rises) and loss == "squared":  # other losses may raise the squared error on purpose
         found.append(
             f"the training error rises at step {rises[0] + 1}: where training is unstable the left-out preactivations "
             "are not to be trusted; lower the step size"

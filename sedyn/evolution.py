@@ -293,6 +293,14 @@ def state_evolution(
     )
     first_trouble = min(solutions, key=lambda s: len(s.train) + (s.status == "ok") * 0.5)
     interrupted = len(solutions) < n_scrambles and first_trouble.status == "ok"
+    message, directions = first_trouble.message, max(s.noise.shape[-1] for s in solutions)
+    if interrupted:
+        message = f"interrupted after {len(solutions)} of {n_scrambles} randomizations"
+    elif not message and overlaps.blocks is not None and solver == "projection" and 100 * directions > n_paths:
+        message = (
+            f"{directions} directions in all blocks are many for n_paths = {n_paths}: expect a bias of about "
+            f"{directions / n_paths / 3:.1%}, beyond the standard errors; raise n_paths, or use fewer blocks"
+        )
 
     def reported(of):
         """Every curve of the result, and then its standard error, by the same names."""
@@ -321,11 +329,9 @@ def state_evolution(
         solver=solver,
         n_paths=int(n_paths),
         n_scrambles=len(solutions),
-        basis_size=max(s.noise.shape[-1] for s in solutions) // len(overlaps.variances),
+        basis_size=directions // len(overlaps.variances),
         status="interrupted" if interrupted else first_trouble.status,
-        message=f"interrupted after {len(solutions)} of {n_scrambles} randomizations"
-        if interrupted
-        else first_trouble.message,
+        message=message,
     )
 
 
