@@ -38,7 +38,7 @@ endif
 
 figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (20 minutes)
 	$(BIN)/python -m sedyn run --output figures/main.png
-	$(BIN)/python -c 'import sedyn.claims; sedyn.claims.write("figures")'
+	$(BIN)/python notebooks/claims.py figures
 
 bench: .venv/run.stamp ## every timing, side by side: benchmarks/README.md and its figures (20 minutes)
 	$(BIN)/python benchmarks

@@ -40,8 +40,8 @@ def reading(X, n_threads):
 
 def with_sedyn(network, weights, X, y, n_threads, compiled):
     descent.COMPILED_WORK = 0 if compiled else np.inf  # whatever the length of the run
-    eta = np.full((10**5, 2), STEP_SIZE)
-    for state in descent.descend(network, eta, weights, X, y, n_threads=n_threads):
+    rule = sedyn.Training(STEP_SIZE, 10**5).rule(network.n_layers)
+    for state in descent.descend(network, rule, weights, X, y, n_threads=n_threads):
         yield state.first
 
 

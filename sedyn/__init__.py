@@ -1,19 +1,20 @@
 """sedyn: the precise theory of gradient descent in finite-width networks, side by side with gradient descent itself."""
 
 from .augmented import AssumptionWarning, augmented_gradient_descent
-from .data import SingleIndex, random_signal, sample_features
+from .data import MultiIndex, SingleIndex, block_variances, power_law_variances, random_signal, sample_features
 from .descent import Trajectory, gradient_descent
 from .dice import DiceRun, householder_dice
 from .evolution import (
     Evolution,
     Kernels,
-    Overlaps,
     StandardErrors,
     population_error,
     population_errors,
     state_evolution,
 )
+from .losses import Loss
 from .network import Activation, Network, Weights
+from .overlaps import Overlaps
 from .results import z_scores
 from .selection import Candidate, Stop, early_stop, tune
 from .training import Training
@@ -27,6 +28,8 @@ __all__ = [
     "DiceRun",
     "Evolution",
     "Kernels",
+    "Loss",
+    "MultiIndex",
     "Network",
     "Overlaps",
     "SingleIndex",
@@ -36,12 +39,14 @@ __all__ = [
     "Trajectory",
     "Weights",
     "augmented_gradient_descent",
+    "block_variances",
     "early_stop",
     "gradient_descent",
     "householder_dice",
     "plot",
     "population_error",
     "population_errors",
+    "power_law_variances",
     "random_signal",
     "sample_features",
     "state_evolution",

@@ -45,7 +45,7 @@ def simulate_and_predict(n_features: int, n_runs: int, rng) -> tuple[Evolution, 
     for _ in range(n_runs):
         X, y = teacher.sample(n_samples, signal, rng=rng)
         run = gradient_descent(network, training, weights, X, y, first_weights_at="all")
-        errors = population_errors(network, teacher, run, signal, rng=rng)
+        errors = population_errors(network, teacher, run, signal, 2**13, rng)
         runs.append(dataclasses.replace(run, generalization_error=errors, first_weights=None, first_weights_at=()))
     return theory, runs
 

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .descent import Recorder, Trajectory, descend, validate_rows, validate_run
+from .descent import Recorder, Trajectory, descend, validate_run
 from .memory import LowRankMemory
 from .network import Array, Network, Weights
+from .responses import Responses
 from .results import progress, require_memory
 from .spectrum import Spectrum, spectrum_of, spread_of_rows
-from .tangent import Responses
-from .training import Training
-
-METRICS: dict[str, Callable[[Array, Array], Array]] = {
-    "squared": lambda f, y: np.square(f - y),
-    "absolute": lambda f, y: np.abs(f - y),
-    "zero_one": lambda f, y: (np.sign(f) != y).astype(float),
-}
+from .training import Rule, Training
 
 TANGENT_ROWS = 256  # carry tangents by default: their noise is within 1 % or a fifth of the standard error
 SHIFTED_ROWS = 1000  # tell the slope of the loss, for the standard error; a few percent of it
@@ -39,7 +32,7 @@ def augmented_gradient_descent(
     test: tuple[Array, Array] | None = None,
     *,
     covariance=None,
-    metrics: Sequence[str | Callable] = (),
+    metrics=(),
     method: str = "low-rank",
     tolerance: float = 1e-2,
     tangent_rows: int = TANGENT_ROWS,
@@ -55,24 +48,22 @@ def augmented_gradient_descent(
 
     Parameters
     ----------
-    network, training, weights, X, y, test, first_weights_at, preactivations_at, dtype
-        As for `gradient_descent`; `test` is only scored, never used.
+    network, training, weights, X, y, test, metrics, first_weights_at, preactivations_at, dtype
+        As for `gradient_descent`; `test` is only scored, never used. The metrics are estimated, too.
     covariance : None, "empirical", or array
         Of the features, which must have mean 0. None: the identity, independent features of variance 1.
         ``"empirical"``: its spectrum is estimated from the rows of X (`sedyn.spectrum.population_spectrum`), also
         where m is not larger than n. Or n eigenvalues, an (n, n) matrix, or (k, n) unlabelled rows to estimate
         it from.
-    metrics : sequence of str or callable
-        Further error metrics to estimate: ``"squared"``, ``"absolute"``, ``"zero_one"`` (sign of the output against
-        labels -1 and +1) or a callable ``(f, y) -> loss`` per sample.
     method : str
-        ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference.
+        ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference. With
+        batches it averages responses over each batch, where low rank averages over all rows.
     tolerance : float
         Low rank: a gradient enlarges the basis when this fraction of its size lies outside.
     tangent_rows : int
         Low rank: how many random rows carry tangents. More cost more and leave less to chance, m leave nothing.
     rng : None, int or numpy Generator
-        For these rows and for the standard error.
+        For the batches, for these rows, and for the standard error.
 
     Returns
     -------
@@ -85,7 +76,8 @@ def augmented_gradient_descent(
     Raises
     ------
     ValueError
-        As `gradient_descent`, and for activations with a kink (relu), an unknown metric, method or covariance.
+        As `gradient_descent`, and for activations (relu) or losses (absolute) with a kink, an unknown method or
+        covariance.
     MemoryError
         When ``method="exact"`` does not fit.
 
@@ -107,59 +99,56 @@ def augmented_gradient_descent(
     >>> bool(run.estimated_error[-1] > run.train_error[-1]), run.estimated_stderr.shape
     (True, (11,))
     """
-    network.require_smooth("augmented_gradient_descent")
-    weights, X, y, eta = validate_run(network, training, weights, X, y, dtype)
-    if test is not None:
-        test = validate_rows(*test, n_features=X.shape[1], dtype=dtype, names=("X_test", "y_test"))
+    rule = training.rule(network.n_layers)
+    network.require_smooth("augmented_gradient_descent", rule.loss)
+    weights, X, y, test, metrics = validate_run(network, weights, X, y, test, metrics, dtype)
     if method not in ("low-rank", "exact"):
         raise ValueError(f"unknown method {method!r}; use 'low-rank' or 'exact'")
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance must lie between 0 and 1; got {tolerance!r}")
     if int(tangent_rows) != tangent_rows or tangent_rows < 1:
         raise ValueError(f"tangent_rows must be an integer, 1 or more; got {tangent_rows!r}")
-    names, scorers = _scorers(metrics, y)
     spectrum = spectrum_of(covariance, X)
     found = check_assumptions(X, y, spectrum)
     rng = np.random.default_rng(rng)
-    (m, n), T, q = X.shape, len(eta), network.widths[0]
+    (m, n), T, q = X.shape, rule.n_steps, network.widths[0]
     low_rank = LowRankMemory(q, m, m / n, spectrum, tolerance, int(tangent_rows), rng)
     memory = ExactMemory(T, low_rank) if method == "exact" else low_rank
-    recorder = Recorder(network, T, test, first_weights_at, preactivations_at)
+    recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
-    held_out: list[list[float]] = []
     best, stopped_first = np.inf, weights.first
+    # a pause of the first layer is part of the recursion; after its last move the memory stays what it is
+    last = max((t for t in range(T) if rule.moves(t, 0)), default=-1)
+    steps = descend(network, rule, weights, X, y, rng.spawn(1)[0])
     with np.errstate(over="ignore", invalid="ignore"):
         try:
-            for state in progress(descend(network, eta, weights, X, y), T + 1, "augmented gradient descent"):
-                if not recorder.record(state, y):
+            for state in progress(steps, T + 1, "augmented gradient descent"):
+                if not recorder.record(state):
                     break
                 left_out = state.u - memory.memory  # as if each sample had not been trained on
-                estimate, error = _score(network, scorers, left_out, state.deep, y, memory.spread, rng)
+                estimate, error = _score(network, metrics, left_out, state.small, y, memory.spread, rng)
                 if estimate[0] < best:
                     best, stopped_first = estimate[0], state.first
                 estimates.append(estimate)
                 errors.append(error)
-                if test is not None and names:
-                    f = network.output((test[0] @ state.first).T, state.deep)
-                    held_out.append([float(np.mean(score(f, test[1]))) for score in scorers[1:]])
-                if state.t < T and eta[state.t, 0]:
-                    memory.extend(state.S, network.hessian(state.u, y, state.deep), eta[state.t, 0])
+                if state.t <= last:
+                    J = network.hessian(state.u, y, state.small, rule.loss)
+                    memory.extend(state.t, state.S, J, rule, state.batch)
         except KeyboardInterrupt:
             recorder.interrupt()
-    reached = min(len(errors), len(recorder.deep))
+    reached = min(len(errors), len(recorder.small))
     estimated, stderr = np.array(estimates)[:reached], np.array(errors)[:reached]
-    found += _check_result(estimated[:, 0], stderr[:, 0], np.array(recorder.train[:reached]))
+    train = np.array(recorder.train[:reached])[:, 0]
+    found += _check_result(estimated[:, 0], stderr[:, 0], train, rule.loss.name)
     for text in found:
         python_warnings.warn(text, AssumptionWarning, stacklevel=2)
     return recorder.trajectory(
         estimated_error=estimated[:, 0],
         estimated_stderr=stderr[:, 0],
-        metrics=names,
-        estimated_metrics=estimated[:, 1:] if names else None,
-        estimated_metrics_stderr=stderr[:, 1:] if names else None,
+        estimated_metrics=estimated[:, 1:] if metrics.names else None,
+        estimated_metrics_stderr=stderr[:, 1:] if metrics.names else None,
         stopped_first=stopped_first,
-        test_metrics=np.array(held_out)[:reached] if held_out else None,
         warnings=tuple(found),
     )
 
@@ -168,7 +157,7 @@ class ExactMemory:
     """The memory by the recursion over all pairs of steps (theory 5); F by the low-rank memory that runs beside it."""
 
     def __init__(self, n_steps: int, low_rank: LowRankMemory):
-        q, m, (nodes, weights, _) = low_rank.q, low_rank.m, low_rank.spectrum
+        q, m, (nodes, weights) = low_rank.q, low_rank.m, low_rank.spectrum
         require_memory(
             Responses.memory_bytes(n_steps, q, m),
             f"the exact recursion over {n_steps} steps on {m} rows",
@@ -177,51 +166,33 @@ class ExactMemory:
         self._low_rank = low_rank
         self._responses = Responses(n_steps, q, m, low_rank.phi, nodes, weights)
         self._past = np.zeros((n_steps, q, m))
-        self._t = 0
         self.memory = np.zeros((q, m))
 
     @property
     def spread(self) -> Array:
         return self._low_rank.spread
 
-    def extend(self, S: Array, J: Array, eta: float) -> None:
-        self._low_rank.extend(S, J, eta)
-        self._past[self._t] = S
-        self._responses.extend(self._t, J, eta)
-        self._t += 1
-        self.memory = self._responses.memory(self._t, self._past)
+    def extend(self, t: int, S: Array, J: Array, rule: Rule, batch: Array | None = None) -> None:
+        self._low_rank.extend(t, S, J, rule, batch)
+        self._past[t] = S
+        self._responses.extend(t, J if batch is None else J * batch, rule)
+        self.memory = self._responses.memory(t + 1, self._past)
 
 
-def _score(network, scorers, left_out, deep, y, spread, rng) -> tuple[list[float], list[float]]:
+def _score(network, metrics, left_out, V, y, spread, rng) -> tuple[list[float], list[float]]:
     """Each metric's mean over left-out preactivations, and its standard error."""
     values, vectors = np.linalg.eigh(spread)
     few = slice(None, None, -(-len(y) // SHIFTED_ROWS))
     around = left_out[:, few]
     shift = (vectors * np.sqrt(np.maximum(values, 0))) @ rng.standard_normal(around.shape)
-    at, up, down = (network.output(u, deep) for u in (left_out, around + shift, around - shift))
+    at, up, down = (network.output(u, V) for u in (left_out, around + shift, around - shift))
     means, errors = [], []
-    for score in scorers:
+    for score in metrics.scorers:
         loss = score(at, y)
         change = (score(up, y[few]) - score(down, y[few])) / 2  # grad^T F^(1/2) noise, also for metrics with jumps
         means.append(float(np.mean(loss)))
         errors.append(float(np.sqrt((np.var(loss) + np.mean(np.square(change))) / len(y))))
     return means, errors
-
-
-def _scorers(metrics, y) -> tuple[tuple[str, ...], list[Callable]]:
-    names, scorers = [], [METRICS["squared"]]
-    for metric in metrics if not isinstance(metrics, str) else (metrics,):
-        if isinstance(metric, str) and metric not in METRICS:
-            raise ValueError(f"unknown metric {metric!r}; use one of {', '.join(METRICS)}, or a callable (f, y)")
-        if not isinstance(metric, str) and not callable(metric):
-            raise ValueError(f"a metric is a name or a callable (f, y) -> loss per sample; got {metric!r}")
-        if metric == "zero_one" and not np.all(np.abs(y) == 1):
-            raise ValueError("the metric 'zero_one' needs labels -1 and +1; got other values in y")
-        names.append(metric if isinstance(metric, str) else getattr(metric, "__name__", "custom"))
-        scorers.append(METRICS[metric] if isinstance(metric, str) else metric)
-        if np.shape(scorers[-1](np.zeros_like(y), y)) != y.shape:
-            raise ValueError(f"the metric {names[-1]} must return one loss per sample, shape {y.shape}")
-    return tuple(names), scorers
 
 
 def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
@@ -271,14 +242,14 @@ def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
     return found
 
 
-def _check_result(estimate: Array, stderr: Array, train: Array) -> list[str]:
+def _check_result(estimate: Array, stderr: Array, train: Array, loss: str) -> list[str]:
     """Estimates too uncertain or too unsteady to use."""
     found = []
     loose = np.flatnonzero(stderr > 0.25 * estimate)
     if len(loose):
         found.append(f"the estimate is uncertain by more than 25 % at step {loose[0]}; use more rows or stop earlier")
     rises = np.flatnonzero(train[1:] > 1.05 * train[:-1])
-    if len(rises):
+    if len(rises) and loss == "squared":  # other losses may raise the squared error on purpose
         found.append(
             f"the training error rises at step {rises[0] + 1}: where training is unstable the left-out preactivations "
             "are not to be trusted; lower the step size"

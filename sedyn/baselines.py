@@ -19,13 +19,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .descent import Recorder, State, Trajectory, validate_rows, validate_run
+from .descent import Recorder, State, Trajectory, validate_run
 from .network import Array, Network, Weights
-from .training import Training, update
+from .training import Training
 
 
 def linearized_gradient_descent(
-    network: Network, training: Training, weights: Weights, X: Array, y: Array, test: tuple[Array, Array] | None = None
+    network: Network,
+    training: Training,
+    weights: Weights,
+    X: Array,
+    y: Array,
+    test: tuple[Array, Array] | None = None,
+    rng=None,
 ) -> Trajectory:
     """Train the network linearized at its initial weights: the finite-width neural tangent kernel, exactly.
 
@@ -35,7 +41,7 @@ def linearized_gradient_descent(
 
     Parameters
     ----------
-    network, training, weights, X, y, test
+    network, training, weights, X, y, test, rng
         As for `sedyn.gradient_descent`.
 
     Returns
@@ -55,24 +61,25 @@ def linearized_gradient_descent(
     >>> bool(linearized.train_error[0] == run.train_error[0])  # they start equal
     True
     """
-    weights, X, y, eta = validate_run(network, training, weights, X, y, np.float64)
-    rows = [(X, y)] if test is None else [(X, y), validate_rows(*test, X.shape[1], names=("X_test", "y_test"))]
-    tangents = [_Tangent(network, weights, features) for features, _ in rows]
-    m, T, general = len(y), len(eta), []
-    first, deep = weights.first, list(weights.deep)
-    recorder = Recorder(network, T, None)
+    weights, X, y, test, metrics = validate_run(network, weights, X, y, test, (), np.float64)
+    rule, rng = training.rule(network.n_layers), np.random.default_rng(rng)
+    tangents = [_Tangent(network, weights, features) for features, _ in ((X, y), *([test] if test else []))]
+    m, T, general = len(y), rule.n_steps, []
+    first = first_before = weights.first
+    V = V_before = list(weights.small)
+    recorder = Recorder(network, rule, y, None, metrics)
     with np.errstate(over="ignore", invalid="ignore"):
         for t in range(T + 1):
-            moved = Weights(first - weights.first, tuple(V - V0 for V, V0 in zip(deep, weights.deep, strict=True)))
-            residuals = [at.output(moved) - labels for at, (_, labels) in zip(tangents, rows, strict=True)]
-            r = residuals[0]
-            S, first_gradient, deep_gradients = tangents[0].transposed(r)
-            if not recorder.record(State(t, first, deep, tangents[0].u, S, float(r @ r) / m), y):
+            outputs = [at.output(first - weights.first, V) for at in tangents]
+            batch = rule.batch_weights(m, rng)
+            S, gradient, gradients = tangents[0].transposed(rule.loss.derivative(outputs[0], y), batch)
+            if not recorder.record(State(t, first, V, tangents[0].u, S, outputs[0] - y)):
                 break
-            general.append(float(residuals[-1] @ residuals[-1]) / len(residuals[-1]))
+            if test:
+                general.append(np.mean(np.square(outputs[1] - test[1])))
             if t < T:
-                first = update(first, eta[t, 0] / m, first_gradient)
-                deep = [update(V, step / m, g) for V, step, g in zip(deep, eta[t, 1:], deep_gradients, strict=True)]
+                first, first_before = rule.update(t, 0, first, first_before, gradient / m), first
+                V, V_before = rule.update_small(t, V, V_before, [g / m for g in gradients]), V
     return replace(recorder.trajectory(), generalization_error=None if test is None else np.array(general))
 
 
@@ -80,22 +87,25 @@ class _Tangent:
     """The network's outputs on the rows of X, linearized at `weights`."""
 
     def __init__(self, network: Network, weights: Weights, X: Array):
-        self.network, self.X, self.deep = network, X, weights.deep
+        self.network, self.X, self.V = network, X, weights.small
         self.u = (X @ weights.first).T
-        a, self.h = network.forward(self.u, weights.deep)
+        a, self.h = network.forward(self.u, self.V)
         self.slopes = [act.derivative(x, v) for act, x, v in zip(network._acts, a, self.h, strict=True)]
 
-    def output(self, moved: Weights) -> Array:
-        """f_0 plus the Jacobian times a displacement of all weights (forward mode), shape (m,)."""
-        dh = self.slopes[0] * (self.X @ moved.first).T
-        for V, dV, h, slope in zip(self.deep, moved.deep, self.h, self.slopes[1:], strict=False):
-            dh = slope * (V.T @ dh + dV.T @ h)
+    def output(self, moved: Array, V) -> Array:
+        """f_0 plus the Jacobian times a displacement, `moved` of W_1 and V - V_0 (forward mode), shape (m,)."""
+        n_deep = self.network.n_layers - 1
+        change = [now - start for now, start in zip(V, self.V, strict=True)]
+        shift = [b[:, None] for b in change[n_deep:]] or [0.0] * (n_deep + 1)
+        dh = self.slopes[0] * ((self.X @ moved).T + shift[0])
+        for i, (h, slope) in enumerate(zip(self.h[:-1], self.slopes[1:], strict=True)):
+            dh = slope * (self.V[i].T @ dh + change[i].T @ h + shift[i + 1])
         return self.h[-1][0] + dh[0]
 
-    def transposed(self, r: Array) -> tuple[Array, Array, list[Array]]:
-        """The transposed Jacobian times r: backpropagation at the initial weights with residuals r."""
-        S, deep_gradients, _ = self.network.gradients(self.u, self.h[-1][0] - r, self.deep)
-        return S, self.X.T @ S.T, deep_gradients
+    def transposed(self, slope: Array, batch: Array | None) -> tuple[Array, Array, list[Array]]:
+        """The transposed Jacobian times the slope of each row's loss: backpropagation at the initial weights."""
+        S, gradients, _ = self.network.gradients(self.u, self.h[-1][0] - slope, self.V, weight=batch)
+        return S, self.X.T @ S.T, gradients
 
 
 class Wide(NamedTuple):
@@ -142,7 +152,7 @@ def widen(network: Network, training: Training, factor: int, scaling: str = "max
         raise ValueError(f"unknown scaling {scaling!r}; use one of {', '.join(multipliers)}")
     output = c**-0.5 if scaling == "maximal_update" else 1.0
     return Wide(
-        Network((*(int(factor) * q for q in network.widths[:-1]), 1), network.activations),
-        Training(training.step_sizes(L) * multipliers[scaling], training.n_steps),
+        Network((*(int(factor) * q for q in network.widths[:-1]), 1), network.activations, network.bias),
+        replace(training, step_size=training.step_sizes(L) * multipliers[scaling]),
         (*[1.0] * (L - 1), output),
     )

@@ -1,4 +1,4 @@
-"""Data with a known answer: signals, links, feature ensembles, and single-index labels (theory 1)."""
+"""Data with a known answer: signals, feature ensembles and their covariance, and labels (theory 1, 6)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from numbers import Real
 
 import numpy as np
+from scipy import special
+
+from .spectrum import eigen_directions
 
 Array = np.ndarray
 
@@ -20,6 +23,22 @@ LINKS: dict[str, Callable[[Array], Array]] = {
     "quadratic": lambda z: z**2 - 1,
     "cubic": lambda z: z**3 - 3 * z,
     "zero": np.zeros_like,
+}
+
+
+def _plus_minus(positive: Array) -> Array:
+    return np.where(positive, 1.0, -1.0)
+
+
+# Links that make the whole label, from z, standard Gaussian xi and the noise level.
+CLASSIFIERS: dict[str, Callable[[Array, Array, float], Array]] = {
+    "noisy_sign": lambda z, xi, noise: _plus_minus(z + noise * xi >= 0),
+    "logistic": lambda z, xi, noise: _plus_minus(special.ndtr(xi) < special.expit(z)),
+}
+MULTI_LINKS: dict[str, Callable[[Array], Array]] = {
+    "committee": lambda Z: np.tanh(Z).sum(axis=0) / np.sqrt(len(Z)),
+    "parity": lambda Z: np.prod(np.sign(Z), axis=0),
+    "product": lambda Z: np.prod(Z, axis=0),
 }
 
 
@@ -42,8 +61,8 @@ _PARAMETERS = {
 }
 
 
-def sample_features(features, shape: tuple[int, int], rng=None) -> Array:
-    """Draw a feature matrix with independent entries of mean 0 and variance 1.
+def sample_features(features, shape: tuple[int, int], rng=None, covariance=None) -> Array:
+    """Draw a feature matrix with independent entries of mean 0 and variance 1, or its product with Sigma^(1/2).
 
     Parameters
     ----------
@@ -53,6 +72,8 @@ def sample_features(features, shape: tuple[int, int], rng=None) -> Array:
         ``(rng, shape) -> array``.
     shape : (n_samples, n_features)
     rng : None, int or numpy Generator
+    covariance : None, (n_features,) or (n_features, n_features) array
+        Sigma: the variance of each feature, as from `block_variances` and `power_law_variances`, or a matrix.
 
     Examples
     --------
@@ -60,7 +81,15 @@ def sample_features(features, shape: tuple[int, int], rng=None) -> Array:
     >>> sedyn.sample_features(("student_t", 10), (2, 3), rng=0).shape
     (2, 3)
     """
-    rng = np.random.default_rng(rng)
+    rng, root = np.random.default_rng(rng), None
+    if covariance is not None:
+        variances, directions = eigen_directions(covariance, shape[1])
+        root = np.sqrt(variances) if directions is None else (directions * np.sqrt(variances)) @ directions.T
+    X = _independent(features, shape, rng)
+    return X if root is None else X * root if root.ndim == 1 else X @ root
+
+
+def _independent(features, shape, rng) -> Array:
     if callable(features):
         X = np.asarray(features(rng, shape))
         if X.shape != tuple(shape) or not np.all(np.isfinite(X)):
@@ -83,6 +112,37 @@ def sample_features(features, shape: tuple[int, int], rng=None) -> Array:
     return FEATURES[name](rng, shape, *parameters)
 
 
+def block_variances(n_features: int, blocks) -> Array:
+    """Variances (n_features,) that are constant on blocks of features; `blocks` holds pairs (fraction, variance).
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> sedyn.block_variances(5, [(0.4, 2.0), (0.6, 0.5)]).tolist()
+    [2.0, 2.0, 0.5, 0.5, 0.5]
+    """
+    fractions, variances = np.array(blocks, float).T
+    if np.any(fractions <= 0) or abs(fractions.sum() - 1) > 1e-8 or np.any(variances < 0):
+        raise ValueError(
+            f"blocks are pairs (fraction > 0, variance >= 0), the fractions adding up to 1; got {blocks!r}"
+        )
+    edges = np.round(np.cumsum(fractions) * n_features).astype(int)
+    return np.repeat(variances, np.diff(edges, prepend=0))
+
+
+def power_law_variances(n_features: int, exponent: float) -> Array:
+    """Variances proportional to i^(-exponent), i = 1 .. n_features, with mean 1.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> sedyn.power_law_variances(3, 1.0).round(3).tolist()
+    [1.636, 0.818, 0.545]
+    """
+    variances = np.arange(1.0, n_features + 1) ** -exponent
+    return variances / variances.mean()
+
+
 def random_signal(n_features: int, norm: float = 1.0, rng=None) -> Array:
     """A Gaussian direction mu in R^n_features with |mu| = norm exactly.
 
@@ -100,17 +160,95 @@ def random_signal(n_features: int, norm: float = 1.0, rng=None) -> Array:
     return norm * mu / np.linalg.norm(mu)
 
 
+class Teacher:
+    """What `SingleIndex` and `MultiIndex` share; use one of them."""
+
+    link: str | Callable
+    noise: float | None
+    n_indices: int
+    _link: Callable
+    _registered: dict[str, Callable] = {}
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """Of the indices z of N samples."""
+        return (-1,)
+
+    def __post_init__(self):
+        links = self._registered
+        if isinstance(self.link, str) and self.link not in links:
+            raise ValueError(f"unknown link {self.link!r}; use one of {', '.join(links)}, or a callable")
+        if not isinstance(self.link, str) and not callable(self.link):
+            raise TypeError(f"link must be a registered name or a callable; got {self.link!r}")
+        if self.noise is None and isinstance(self.link, str):
+            raise ValueError(f"noise=None is for a callable link (z, xi); got the link {self.link!r}")
+        if self.noise is not None and not (
+            isinstance(self.noise, Real) and np.isfinite(self.noise) and self.noise >= 0
+        ):
+            raise ValueError(f"noise is a standard deviation, a finite number >= 0, or None; got {self.noise!r}")
+        object.__setattr__(self, "_link", links[self.link] if isinstance(self.link, str) else self.link)
+
+    def mean_label(self, z: Array) -> Array:
+        """link(z), the label without its noise, where the noise is added to it.
+
+        Raises ValueError when a callable link returns another shape or non-finite numbers.
+        """
+        if self.noise is None or self.link in CLASSIFIERS:
+            raise ValueError("this teacher's noise is not added to a mean label; use labels(z, xi)")
+        return self._checked(self._link(np.reshape(z, self._shape)), z)
+
+    def labels(self, z: Array, xi: Array) -> Array:
+        """Labels (N,) for z = <x, mu>, (N,) or (1, N), or for a `MultiIndex` (k, N), and standard Gaussian xi (N,)."""
+        z = np.reshape(z, self._shape)
+        if self.noise is None:
+            return self._checked(self._link(z, xi), z)
+        if self.link in CLASSIFIERS:
+            return self._link(z, xi, self.noise)
+        return self.mean_label(z) + self.noise * xi
+
+    def _checked(self, labels, z: Array) -> Array:
+        out = np.asarray(labels, float)
+        if out.shape != z.shape[-1:] or not np.all(np.isfinite(out)):
+            raise ValueError(
+                f"the link must map an array of shape {z.shape} to finite numbers of shape {z.shape[-1:]}; "
+                f"got shape {out.shape}"
+            )
+        return out
+
+    def sample(
+        self, n_samples: int, signal: Array, features="gaussian", rng=None, covariance=None
+    ) -> tuple[Array, Array]:
+        """Draw X (n_samples, n_features) and y (n_samples,) for a signal (n_features,), or (n_features, k) of a
+        `MultiIndex`; `features` and `covariance` as in `sample_features`."""
+        signal = np.asarray(signal, float)
+        columns = [(self.n_indices,), ()] if self.n_indices == 1 else [(self.n_indices,)]
+        if not signal.size or not signal.ndim or signal.shape[1:] not in columns:
+            raise ValueError(
+                f"signal must have shape (n_features,{f' {self.n_indices}' if self.n_indices > 1 else ''}); "
+                f"got {signal.shape}"
+            )
+        if not np.all(np.isfinite(signal)):
+            raise ValueError("signal must be finite; got NaN or infinite entries")
+        if int(n_samples) != n_samples or n_samples < 1:
+            raise ValueError(f"n_samples must be a positive integer; got {n_samples!r}")
+        rng = np.random.default_rng(rng)
+        X = sample_features(features, (int(n_samples), len(signal)), rng, covariance)
+        return X, self.labels((X @ signal).T, rng.standard_normal(int(n_samples)))
+
+
 @dataclass(frozen=True)
-class SingleIndex:
+class SingleIndex(Teacher):
     """Labels ``y = link(<x, mu>) + noise * xi`` with standard Gaussian xi (theory 1).
 
     Parameters
     ----------
     link : str or callable
         linear, tanh, sine, relu, sign, absolute, quadratic (z^2 - 1), cubic (z^3 - 3 z), zero; or any vectorized
-        function of one array. It may be discontinuous.
-    noise : float
-        Standard deviation sigma >= 0 of the label noise.
+        function of one array. It may be discontinuous. Labels -1 and +1 come from ``"noisy_sign"``, the sign of
+        ``z + noise * xi``, and ``"logistic"``, +1 with probability 1 / (1 + exp(-z)).
+    noise : float or None
+        Standard deviation sigma >= 0 of the label noise. None: the link is a callable ``(z, xi)`` and makes the whole
+        label, for noise that depends on z.
 
     Examples
     --------
@@ -119,45 +257,57 @@ class SingleIndex:
     >>> X, y = teacher.sample(20, sedyn.random_signal(5, rng=0), features="rademacher", rng=1)
     >>> X.shape, y.shape
     ((20, 5), (20,))
+    >>> growing = sedyn.SingleIndex(lambda z, xi: z + 0.1 * abs(z) * xi, noise=None)
     """
 
-    link: str | Callable[[Array], Array]
-    noise: float = 0.0
-    _link: Callable[[Array], Array] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self):
-        if isinstance(self.link, str) and self.link not in LINKS:
-            raise ValueError(f"unknown link {self.link!r}; use one of {', '.join(LINKS)}, or a callable")
-        if not isinstance(self.link, str) and not callable(self.link):
-            raise TypeError(f"link must be a registered name or a callable; got {self.link!r}")
-        if not (isinstance(self.noise, Real) and np.isfinite(self.noise) and self.noise >= 0):
-            raise ValueError(f"noise is a standard deviation: a finite number >= 0; got {self.noise!r}")
-        object.__setattr__(self, "_link", LINKS[self.link] if isinstance(self.link, str) else self.link)
+    link: str | Callable
+    noise: float | None = 0.0
+    _link: Callable = field(init=False, repr=False, compare=False)
+    _registered, n_indices = LINKS | CLASSIFIERS, 1
 
     def __reduce__(self):  # names travel between processes, the functions behind them need not
         return SingleIndex, (self.link, self.noise)
 
-    def mean_label(self, z: Array) -> Array:
-        """link(z), elementwise. Raises ValueError when a callable link returns another shape or non-finite numbers."""
-        out = np.asarray(self._link(z), float)
-        if out.shape != z.shape or not np.all(np.isfinite(out)):
-            raise ValueError(
-                f"the link must map an array of shape {z.shape} to finite numbers of the same shape; "
-                f"got shape {out.shape}"
-            )
-        return out
 
-    def labels(self, z: Array, xi: Array) -> Array:
-        """link(z) + noise * xi."""
-        return self.mean_label(z) + self.noise * xi
+@dataclass(frozen=True)
+class MultiIndex(Teacher):
+    """Labels ``y = link(Z) + noise * xi`` with Z = (<x, mu_1>, .., <x, mu_k>) of shape (k, N) (theory 6).
 
-    def sample(self, n_samples: int, signal: Array, features="gaussian", rng=None) -> tuple[Array, Array]:
-        """Draw X (n_samples, n_features) and y (n_samples,); `features` as in `sample_features`."""
-        signal = np.asarray(signal, float)
-        if signal.ndim != 1 or not np.all(np.isfinite(signal)):
-            raise ValueError(f"signal must be a finite vector (n_features,); got shape {signal.shape}")
-        if int(n_samples) != n_samples or n_samples < 1:
-            raise ValueError(f"n_samples must be a positive integer; got {n_samples!r}")
-        rng = np.random.default_rng(rng)
-        X = sample_features(features, (int(n_samples), signal.size), rng)
-        return X, self.labels(X @ signal, rng.standard_normal(int(n_samples)))
+    The signals, an (n_features, k) array, may have any Gram matrix.
+
+    Parameters
+    ----------
+    link : str or callable
+        committee (the sum of tanh z_j over sqrt(k)), parity (product of signs), product; or a function of an array
+        (k, N) that returns (N,).
+    noise : float or None
+        As for `SingleIndex`; None: the link is a callable ``(Z, xi)``.
+    n_indices : int
+        k.
+
+    Examples
+    --------
+    >>> import numpy as np, sedyn
+    >>> teacher = sedyn.MultiIndex("committee", n_indices=3, noise=0.1)
+    >>> X, y = teacher.sample(20, np.eye(50, 3), rng=0)
+    >>> y.shape
+    (20,)
+    """
+
+    link: str | Callable
+    n_indices: int
+    noise: float | None = 0.0
+    _link: Callable = field(init=False, repr=False, compare=False)
+    _registered = MULTI_LINKS
+
+    def __post_init__(self):
+        if not (isinstance(self.n_indices, (int, np.integer)) and self.n_indices >= 1):
+            raise ValueError(f"n_indices must be a positive integer; got {self.n_indices!r}")
+        super().__post_init__()
+
+    def __reduce__(self):
+        return MultiIndex, (self.link, self.n_indices, self.noise)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return self.n_indices, -1

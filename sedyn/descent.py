@@ -1,4 +1,4 @@
-"""Gradient descent itself: full batch, exact, nothing approximated (theory 1)."""
+"""Gradient descent itself: exact, nothing approximated (theory 1, 6)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from .losses import Metrics
 from .network import Array, Network, Weights
 from .results import Result, progress
-from .training import Training, divergence_bound, divergence_message, update
+from .training import Recording, Rule, Training
 
 # Rows of X handled at once: they stay in cache between the two products, and numpy's few calls per block cost little.
 BLOCK_BYTES, BLOCK_ROWS = 2**22, 128
@@ -30,6 +31,8 @@ class Trajectory(Result):
         Mean squared error on the training rows, t = 0..T'.
     deep_weights : tuple of (T'+1, fan_in, fan_out)
         W_2, .., W_L at every step.
+    biases : tuple of (T'+1, width)
+        b_1, .., b_L at every step, of a network that has them.
     generalization_error : (T'+1,) or None
         Mean squared error on the test rows, when they were given.
     estimated_error, estimated_stderr : (T'+1,) or None
@@ -37,8 +40,8 @@ class Trajectory(Result):
         (`augmented_gradient_descent`).
     metrics : tuple of str
         Names of the further error metrics asked for.
-    estimated_metrics, estimated_metrics_stderr, test_metrics : (T'+1, number of metrics) or None
-        The same for these, and their values on the test rows, when given.
+    train_metrics, generalization_metrics, estimated_metrics, estimated_metrics_stderr : array or None
+        The same for these, (T'+1, number of metrics).
     stopped_first : (n_features, q) or None
         W_1 at the step of least estimated error.
     first_weights : (len(first_weights_at), n_features, q) or None
@@ -60,13 +63,15 @@ class Trajectory(Result):
     train_error: Array
     deep_weights: tuple[Array, ...]
     final_first: Array
+    biases: tuple[Array, ...] = ()
     generalization_error: Array | None = None
     estimated_error: Array | None = None
     estimated_stderr: Array | None = None
     metrics: tuple[str, ...] = ()
+    train_metrics: Array | None = None
+    generalization_metrics: Array | None = None
     estimated_metrics: Array | None = None
     estimated_metrics_stderr: Array | None = None
-    test_metrics: Array | None = None
     stopped_first: Array | None = None
     first_weights: Array | None = None
     preactivations: Array | None = None
@@ -79,7 +84,7 @@ class Trajectory(Result):
     @property
     def final(self) -> Weights:
         """The weights at the last step, ready for `Network.predict`."""
-        return Weights(self.final_first, tuple(W[-1] for W in self.deep_weights))
+        return self._weights(self.final_first, -1)
 
     @property
     def stopped(self) -> Weights:
@@ -87,13 +92,16 @@ class Trajectory(Result):
         if self.stopped_first is None or self.estimated_error is None:
             raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
         best = int(np.argmin(self.estimated_error))
-        return Weights(self.stopped_first, tuple(W[best] for W in self.deep_weights))
+        return self._weights(self.stopped_first, best)
 
     def weights_at(self, t: int) -> Weights:
         """The weights at step t. Raises ValueError when W_1 was not kept there (`first_weights_at`)."""
         if self.first_weights is None or t not in self.first_weights_at:
             raise ValueError(f"W_1 was kept at steps {self.first_weights_at}, not at {t}; add it to first_weights_at")
-        return Weights(self.first_weights[self.first_weights_at.index(t)], tuple(W[t] for W in self.deep_weights))
+        return self._weights(self.first_weights[self.first_weights_at.index(t)], t)
+
+    def _weights(self, first: Array, t: int) -> Weights:
+        return Weights(first, tuple(W[t] for W in self.deep_weights), tuple(b[t] for b in self.biases))
 
 
 @dataclass
@@ -102,58 +110,58 @@ class State:
 
     t: int
     first: Array  # W_1, (n, q)
-    deep: list[Array]
-    u: Array  # preactivations of the training rows, (q, m)
-    S: Array  # d loss / d u, (q, m)
-    train_error: float
+    small: list[Array]  # W_2, .., W_L, b_1, .., b_L
+    u: Array  # preactivations of the training rows, without bias, (q, m)
+    S: Array  # d loss / d u, (q, m), times the weight in the batch
+    residual: Array  # f - y, (m,)
+    batch: Array | None = None  # weight of each row in the batch, (m,)
 
 
 def descend(
-    network: Network,
-    eta: Array,
-    weights: Weights,
-    X: Array,
-    y: Array,
-    n_threads: int | None = None,
+    network: Network, rule: Rule, weights: Weights, X: Array, y: Array, rng=None, n_threads: int | None = None
 ) -> Iterator[State]:
     """Yield the state at t = 0..T; the caller may stop at any step. Inputs are taken as validated.
 
     Each step reads X once, block by block: multiply, differentiate, multiply back. The blocks and the order of their
     sums depend on the shape of X alone, so the number of threads does not change the result.
     """
-    (m, n), T = X.shape, len(eta)
+    (m, n), T = X.shape, rule.n_steps
+    rng = np.random.default_rng(rng)
     q = weights.first.shape[1]
     blocks = row_blocks(m, n * X.itemsize)
     multiply, multiply_back = products(T * X.size * q)
     n_threads = 1 if multiply is _multiply else n_threads or available_cores()  # BLAS brings its own threads
     first_gradients = np.empty((len(blocks), q, n), X.dtype)  # of each block, like the two lists
-    deep_gradients: list[list[Array]] = [[]] * len(blocks)
-    losses = [0.0] * len(blocks)
+    small_gradients: list[list[Array]] = [[]] * len(blocks)
 
-    def work(todo: Iterator[int], W: Array, V: list[Array], u: Array, S: Array, move_first: bool) -> None:
+    def work(todo: Iterator[int], W: Array, state: State, move_first: bool) -> None:
         """Multiply, differentiate, multiply back, for the blocks still to do; several threads share them."""
         for k in todo:
             b = blocks[k]
-            block_u = u[:, b] = multiply(X[b], W)
-            S[:, b], deep_gradients[k], residual = network.gradients(block_u, y[b], V)
-            losses[k] = float(residual @ residual)
+            u = state.u[:, b] = multiply(X[b], W)
+            batch = None if state.batch is None else state.batch[b]
+            S, small_gradients[k], state.residual[b] = network.gradients(u, y[b], state.small, rule.loss, batch)
+            state.S[:, b] = S
             if move_first:
-                multiply_back(X[b], S[:, b], first_gradients[k])
+                multiply_back(X[b], S, first_gradients[k])
 
-    W, V = np.ascontiguousarray(weights.first.T), list(weights.deep)  # columns of weights are rows in memory
+    W = W_before = np.ascontiguousarray(weights.first.T)  # columns of weights are rows in memory
+    V = V_before = list(weights.small)
     with Helpers(min(n_threads, len(blocks)) - 1) as helpers:
         for t in range(T + 1):
-            u, S = np.empty((q, m), X.dtype), np.empty((q, m), X.dtype)
-            move_first = t < T and eta[t, 0] != 0
+            batch = rule.batch_weights(m, rng, X.dtype.type)
+            u, S = np.empty((2, q, m), X.dtype)
+            state = State(t, W.T, V, u, S, np.empty(m, X.dtype), batch)
+            move_first = t < T and rule.moves(t, 0)
             order = range(len(blocks))[:: -1 if t % 2 else 1]  # back and forth: the last rows read are still in cache
-            helpers.share(partial(work, iter(order), W, V, u, S, move_first))
-            yield State(t, W.T, V, u, S, sum(losses) / m)
+            helpers.share(partial(work, iter(order), W, state, move_first))
+            yield state
             if t == T:
                 return
-            if move_first:
-                W = update(W, eta[t, 0] / m, reduce(np.add, first_gradients))
-            sums = [reduce(np.add, parts) for parts in zip(*deep_gradients, strict=True)]
-            V = [update(w, eta_l / m, g) for w, eta_l, g in zip(V, eta[t, 1:], sums, strict=True)]
+            gradient = reduce(np.add, first_gradients) / m if move_first else 0.0
+            W, W_before = rule.update(t, 0, W, W_before, gradient), W
+            sums = [reduce(np.add, parts) / m for parts in zip(*small_gradients, strict=True)]
+            V, V_before = rule.update_small(t, V, V_before, sums), V
 
 
 def row_blocks(m: int, row_bytes: int) -> list[slice]:
@@ -228,12 +236,14 @@ def gradient_descent(
     y: Array,
     test: tuple[Array, Array] | None = None,
     *,
+    metrics=(),
+    rng=None,
     first_weights_at=(),
     preactivations_at=(),
     dtype=np.float64,
     n_threads: int | None = None,
 ) -> Trajectory:
-    """Train by full-batch gradient descent and record the whole run.
+    """Train by gradient descent and record the whole run.
 
     Parameters
     ----------
@@ -243,6 +253,11 @@ def gradient_descent(
     y : (m,) array
     test : (X_test, y_test), optional
         Fresh rows on which the generalization error is measured at every step.
+    metrics : sequence of str or callable
+        Further errors to report: ``"absolute"``, ``"zero_one"`` (sign of the output against labels -1 and +1),
+        ``"logistic"``, ``"squared"``, or a callable ``(f, y) -> loss`` per sample.
+    rng : None, int or numpy Generator
+        For the batches, where `training` has any.
     first_weights_at, preactivations_at : sequence of int or "all"
         Steps t in 0..T at which to keep W_1 and X W_1.
     dtype : float64 or float32
@@ -276,52 +291,46 @@ def gradient_descent(
     >>> run.train_error.shape, bool(run.train_error[-1] < run.train_error[0])
     ((11,), True)
     """
-    weights, X, y, eta = validate_run(network, training, weights, X, y, dtype)
-    if test is not None:
-        test = validate_rows(*test, n_features=X.shape[1], dtype=dtype, names=("X_test", "y_test"))
+    weights, X, y, test, metrics = validate_run(network, weights, X, y, test, metrics, dtype)
+    rule = training.rule(network.n_layers)
     if n_threads is not None and (int(n_threads) != n_threads or n_threads < 1):
         raise ValueError(f"n_threads must be a positive integer, or None for all cores; got {n_threads!r}")
-    recorder = Recorder(network, len(eta), test, first_weights_at, preactivations_at)
+    recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     with np.errstate(over="ignore", invalid="ignore"):
         try:
-            steps = descend(network, eta, weights, X, y, n_threads=n_threads)
-            for state in progress(steps, len(eta) + 1, "gradient descent"):
-                if not recorder.record(state, y):
+            steps = descend(network, rule, weights, X, y, rng, n_threads)
+            for state in progress(steps, rule.n_steps + 1, "gradient descent"):
+                if not recorder.record(state):
                     break
         except KeyboardInterrupt:
             recorder.interrupt()
     return recorder.trajectory()
 
 
-class Recorder:
-    """Collects a run into a `Trajectory`, step by step, so that stopping early loses nothing."""
+class Recorder(Recording):
+    """Collects a run into a `Trajectory`."""
 
-    def __init__(self, network, n_steps, test, first_weights_at=(), preactivations_at=()):
-        self.network, self.n_steps, self.test = network, n_steps, test
-        self.first_at = _steps(first_weights_at, n_steps, "first_weights_at")
-        self.pre_at = _steps(preactivations_at, n_steps, "preactivations_at")
-        self.train, self.general, self.deep, self.first, self.pre = [], [], [], [], []
+    def __init__(self, network, rule, y, test, metrics, first_weights_at=(), preactivations_at=()):
+        super().__init__(rule, metrics, y)
+        self.network, self.test = network, test
+        self.first_at = _steps(first_weights_at, rule.n_steps, "first_weights_at")
+        self.pre_at = _steps(preactivations_at, rule.n_steps, "preactivations_at")
+        self.general, self.first, self.pre = [], [], []
         self.last: Any = None
-        self.status, self.message = "ok", ""
 
-    def record(self, state: State, y: Array) -> bool:
+    def record(self, state: State) -> bool:
         """Take in one state; False when training has diverged and must end."""
-        if state.t == 0:
-            self.bound = divergence_bound(state.train_error, y)
-        if not state.train_error <= self.bound:
-            if state.t == 0:
+        if self.test is not None:
+            X_test, y_test = self.test
+            error = self.network.output((X_test @ state.first).T, state.small) - y_test
+            self.general.append(self.metrics.means(error, y_test))
+        if not self.record_step(state.residual, state.small):
+            if not self.train:
                 raise ValueError(
                     "the training error is not a finite number at the initial weights; "
                     "lower the scale of weights, X or y"
                 )
-            self.status, self.message = "diverged", divergence_message(state.t, state.train_error)
             return False
-        if self.test is not None:
-            X_test, y_test = self.test
-            error = self.network.output((X_test @ state.first).T, state.deep) - y_test
-            self.general.append(float(np.mean(np.square(error, dtype=np.float64))))
-        self.train.append(state.train_error)
-        self.deep.append(state.deep)
         if state.t in self.first_at:
             self.first.append(state.first)
         if state.t in self.pre_at:
@@ -330,18 +339,24 @@ class Recorder:
         return True
 
     def interrupt(self) -> None:
-        if not self.train:
+        if not self.train:  # nothing to keep
             raise KeyboardInterrupt
-        self.status = "interrupted"
-        self.message = f"interrupted: the arrays end at step {len(self.train) - 1} of {self.n_steps}"
+        super().interrupt()
 
     def trajectory(self, **more) -> Trajectory:
-        reached = min(len(self.train), len(self.deep))
+        reached = min(len(self.train), len(self.small))
+        small = [np.stack(layer) for layer in zip(*self.small[:reached], strict=True)]
+        train, general = np.array(self.train[:reached]), np.array(self.general[:reached])
+        names, tested, n_deep = self.metrics.names, self.test is not None, self.network.n_layers - 1
         return Trajectory(
-            train_error=np.array(self.train),
-            deep_weights=tuple(np.stack(layer) for layer in zip(*self.deep[:reached], strict=True)),
+            train_error=train[:, 0],
+            deep_weights=tuple(small[:n_deep]),
+            biases=tuple(small[n_deep:]),
             final_first=self.last,
-            generalization_error=np.array(self.general[:reached]) if self.test is not None else None,
+            generalization_error=general[:, 0] if tested else None,
+            metrics=names,
+            train_metrics=train[:, 1:] if names else None,
+            generalization_metrics=general[:, 1:] if tested and names else None,
             first_weights=np.stack(self.first) if self.first else None,
             preactivations=np.stack(self.pre) if self.pre else None,
             first_weights_at=tuple(t for t in self.first_at if t < reached),
@@ -389,21 +404,18 @@ def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> 
     return X, y
 
 
-def validate_weights(network: Network, weights: Weights, dtype=np.float64) -> Weights:
-    """Weights of `dtype` whose shapes fit the network, or ValueError saying which does not."""
+def validate_run(network, weights, X, y, test, metrics, dtype):
+    """Everything a run needs besides its rule, checked once: weights, X, y, test rows, and the metrics."""
+    if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise ValueError(f"dtype must be float64 or float32; got {dtype!r}")
     first = np.ascontiguousarray(weights.first, dtype)
-    deep = network.validate_deep(weights.deep, dtype)
     if first.ndim != 2 or first.shape[1] != network.widths[0]:
         raise ValueError(f"weights.first must have shape (n_features, {network.widths[0]}); got {first.shape}")
     if not np.all(np.isfinite(first)):
         raise ValueError("weights.first must be finite; got NaN or infinite entries")
-    return Weights(first, deep)
-
-
-def validate_run(network, training, weights, X, y, dtype):
-    """Everything a run needs, checked once: weights, X, y, and the step sizes (n_steps, L)."""
-    if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
-        raise ValueError(f"dtype must be float64 or float32; got {dtype!r}")
-    weights = validate_weights(network, weights, dtype)
-    X, y = validate_rows(X, y, n_features=weights.first.shape[0], dtype=dtype)
-    return weights, X, y, training.step_sizes(network.n_layers).astype(dtype)
+    weights = Weights(first, *network.validate_small(weights.deep, weights.biases, dtype))
+    X, y = validate_rows(X, y, n_features=len(first), dtype=dtype)
+    if test is not None:
+        X_test, y_test = test
+        test = validate_rows(X_test, y_test, n_features=len(first), dtype=dtype, names=("X_test", "y_test"))
+    return weights, X, y, test, Metrics(metrics)

@@ -10,8 +10,8 @@ symbol     name                                                         shape
 Q          orthogonal basis of S_0, S_1, .., rows of length sqrt(m)     (K, m)
 r_1 .. r_b frame of R^n: the signal, the initial weights, then what     (n,) each
            X^T Q_k adds to it; never written out, only its columns are
-X r_j      columns of X in that frame                                   (1+q+K, m)
-w_t        W_1 in that frame                                            (q, 1+q+K)
+X r_j      columns of X in that frame                                   (k+q+K, m)
+w_t        W_1 in that frame                                            (q, k+q+K)
 ========== ============================================================ ===========
 
 When S_t brings d new rows of Q, X^T Q^T / sqrt(m) has a fresh Gaussian part (n - b, d) outside of the frame. Its QR
@@ -30,9 +30,10 @@ from numbers import Real
 
 import numpy as np
 
-from .data import SingleIndex
-from .evolution import Overlaps, require_start, validate_problem, validate_tolerance
+from .data import Teacher
+from .evolution import require_start, validate_problem, validate_tolerance
 from .network import Array, Network
+from .overlaps import Overlaps
 from .paths import generalization_errors
 from .projection import STRIPE, Rows, descend_on_columns
 from .results import Result, progress
@@ -49,10 +50,12 @@ class DiceRun(Result):
         Mean squared errors, the second one an integral over fresh Gaussian features.
     deep_weights : tuple of (T'+1, fan_in, fan_out)
         W_2, .., W_L at every step.
-    loadings : (T'+1, q, 1 + q + K)
-        W_1 in the orthonormal frame that the run has revealed, whose first vector is mu / \\|mu\\|.
-    signal_norm : float
-        \\|mu\\|.
+    biases : tuple of (T'+1, width)
+        b_1, .., b_L at every step, of a network that has them.
+    loadings : (T'+1, q, k + q + K)
+        W_1 in the orthonormal frame that the run has revealed; the signals lie along its first k vectors.
+    signal_loadings : (k, k + q)
+        The signals in that frame.
     n_samples, n_features : int
     status : str
         ``"ok"``, ``"diverged"``, ``"interrupted"`` or ``"inaccurate"``.
@@ -64,9 +67,10 @@ class DiceRun(Result):
     generalization_error: Array
     deep_weights: tuple[Array, ...]
     loadings: Array
-    signal_norm: float
+    signal_loadings: Array
     n_samples: int
     n_features: int
+    biases: tuple[Array, ...] = ()
     status: str = "ok"
     message: str = ""
 
@@ -77,14 +81,16 @@ class DiceRun(Result):
 
     @property
     def c(self) -> Array:
-        """Overlaps ``c[t] = W_1^(t)T mu`` of this run, (T'+1, q)."""
-        return self.signal_norm * self.loadings[:, :, 0]
+        """Overlaps ``c[t] = W_1^(t)T mu`` of this run, (T'+1, q), or (T'+1, q, k) for k > 1 signals."""
+        k, known = self.signal_loadings.shape
+        c = self.loadings[:, :, :known] @ self.signal_loadings.T
+        return c[..., 0] if k == 1 else c
 
 
 def householder_dice(
     network: Network,
     training: Training,
-    teacher: SingleIndex,
+    teacher: Teacher,
     overlaps: Overlaps,
     n_samples: int,
     n_features: int,
@@ -107,7 +113,7 @@ def householder_dice(
     overlaps : Overlaps
         Where the run starts: all weights and signals with these overlaps have the same law of runs.
     n_samples, n_features : int
-        m and n; n at least 1 + q + q n_steps and m at least q n_steps, below which X is small enough for
+        m and n; n at least k + q + q n_steps and m at least q n_steps, below which X is small enough for
         `gradient_descent`.
     rng : None, int or numpy Generator
         The same seed gives the same run, on any number of threads.
@@ -142,19 +148,22 @@ def householder_dice(
     >>> bool(np.all(np.abs(run.train_error / theory.train_error - 1) < 0.1))
     True
     """
-    eta = validate_problem(network, training, overlaps)
-    T, q = len(eta), network.widths[0]
-    for name, value, least in (("n_samples", n_samples, q * T), ("n_features", n_features, 1 + q + q * T)):
+    problem = validate_problem(network, training, teacher, overlaps, np.nan)  # m / n once both are known to be numbers
+    T, q, k = problem.rule.n_steps, network.widths[0], overlaps.n_indices
+    if overlaps.blocks is not None:
+        raise ValueError("householder_dice draws features of variance 1; give overlaps without blocks")
+    for name, value, least in (("n_samples", n_samples, q * T), ("n_features", n_features, k + q + q * T)):
         if not (isinstance(value, Real) and value >= max(1, least) and value == value // 1):
             raise ValueError(
                 f"{name} must be an integer of at least {max(1, least)} for q = {q} and {T} steps; got {value!r}. "
                 "Train on a smaller X with sedyn.gradient_descent"
             )
     m, n = int(n_samples), int(n_features)
+    problem = problem._replace(aspect_ratio=m / n)
     validate_tolerance(tolerance, dtype)
     rng = np.random.default_rng(rng)
-    first, norm = rng.standard_normal((1 + q, m), dtype), np.sqrt(overlaps.signal_norm2)
-    Y = teacher.labels(norm * first[0].astype(float), rng.standard_normal(m))
+    first, along = rng.standard_normal((k + q, m), dtype), overlaps.signal_loadings()
+    Y = teacher.labels(along @ first, rng.standard_normal(m))
     bar = iter(progress(range(T + 1), T + 1, "householder dice"))
 
     def twins(d, t):
@@ -166,26 +175,19 @@ def householder_dice(
 
     with np.errstate(over="ignore", invalid="ignore"), ThreadPoolExecutor(os.cpu_count(), initializer=quiet) as pool:
         columns = Rows(first, pool.map if m > STRIPE else map)
-        solution = descend_on_columns(
-            network,
-            eta,
-            overlaps,
-            columns,
-            Y.astype(dtype),
-            twins,
-            rng=rng,
-            step=lambda: next(bar),
-            tolerance=tolerance,
-        )
+        step, Y = lambda: next(bar), Y.astype(dtype)
+        solution = descend_on_columns(problem, columns, Y, twins, rng=rng, step=step, tolerance=tolerance)
     require_start(solution)
-    if not solution.train_error:  # interrupted before there was anything to keep
+    if not solution.train:  # interrupted before there was anything to keep
         raise KeyboardInterrupt
+    small = [np.stack(layer) for layer in zip(*solution.small, strict=True)]
     return DiceRun(
-        train_error=np.array(solution.train_error),
-        generalization_error=generalization_errors(network, teacher, overlaps.signal_norm2, solution, n_points, rng),
-        deep_weights=tuple(np.stack(layer) for layer in zip(*solution.deep, strict=True)),
+        train_error=np.array(solution.train)[:, 0],
+        generalization_error=generalization_errors(problem, solution, n_points, rng)[:, 0],
+        deep_weights=tuple(small[: network.n_layers - 1]),
+        biases=tuple(small[network.n_layers - 1 :]),
         loadings=np.concatenate([solution.loadings, solution.noise], axis=2),
-        signal_norm=float(norm),
+        signal_loadings=along,
         n_samples=m,
         n_features=n,
         status=solution.status,

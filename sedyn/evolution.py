@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from numbers import Real
 from threading import Event, Lock
@@ -25,86 +25,14 @@ from threading import Event, Lock
 import numpy as np
 
 from . import projection, tangent
-from .data import SingleIndex
-from .network import Array, Network, Weights
-from .paths import Solution, error_integral, gaussian_points, generalization_errors, psd_sqrt
+from .data import Teacher
+from .losses import Metrics
+from .network import Array, Network
+from .overlaps import Overlaps
+from .paths import Problem, Solution, generalization_errors, metric_integrals
 from .results import Result, progress, require_memory
+from .spectrum import eigen_directions
 from .training import Training
-
-
-@dataclass(frozen=True)
-class Overlaps(Result):
-    """All that the theory knows of an individual initialization.
-
-    Parameters
-    ----------
-    gram : (q, q)
-        G_0 = W_1^T W_1.
-    cross : (q,)
-        c_0 = W_1^T mu.
-    signal_norm2 : float
-        |mu|^2.
-    deep : tuple of (fan_in, fan_out)
-        W_2, .., W_L.
-
-    Raises
-    ------
-    ValueError
-        When [[G_0, c_0], [c_0^T, |mu|^2]] is not the Gram matrix of any vectors.
-
-    Examples
-    --------
-    >>> import sedyn
-    >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
-    >>> overlaps = sedyn.Overlaps.of(network.init(500, rng=0), sedyn.random_signal(500, rng=1))
-    >>> overlaps.gram.shape, overlaps.cross.shape, round(overlaps.signal_norm2, 12)
-    ((2, 2), (2,), 1.0)
-    """
-
-    gram: Array
-    cross: Array
-    signal_norm2: float
-    deep: tuple[Array, ...]
-
-    def __post_init__(self):
-        gram, cross = np.array(self.gram, float), np.array(self.cross, float)
-        norm2, deep = float(self.signal_norm2), tuple(np.array(W, float) for W in self.deep)
-        if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or cross.shape != gram.shape[:1]:
-            raise ValueError(f"gram must be (q, q) and cross (q,) with the same q; got {gram.shape} and {cross.shape}")
-        everything = (gram, cross, np.array(norm2), *deep)
-        if not all(np.all(np.isfinite(part)) for part in everything):
-            raise ValueError("overlaps must be finite; got NaN or infinite entries")
-        scale = max(np.abs(gram).max(), 1e-300)
-        if np.abs(gram - gram.T).max() > 1e-10 * scale:
-            raise ValueError(
-                f"gram must be symmetric; it differs from its transpose by {np.abs(gram - gram.T).max():.3g}"
-            )
-        if norm2 < 0 or (norm2 == 0 and np.any(cross != 0)):
-            raise ValueError(f"signal_norm2 must be >= 0, and cross 0 where it is 0; got {norm2:.3g} and cross {cross}")
-        rest = gram - np.outer(cross, cross) / norm2 if norm2 else gram
-        smallest = np.linalg.eigvalsh((rest + rest.T) / 2).min()
-        if smallest < -1e-8 * scale:
-            raise ValueError(
-                "gram and cross fit no weights: gram - cross cross^T / signal_norm2 must be positive semidefinite, "
-                f"its smallest eigenvalue is {smallest:.3g}; measure both with Overlaps.of, or lower cross"
-            )
-        for name, value in (("gram", gram), ("cross", cross), ("signal_norm2", norm2), ("deep", deep)):
-            object.__setattr__(self, name, value)
-
-    @classmethod
-    def of(cls, weights: Weights, signal: Array) -> Overlaps:
-        """Measure the overlaps of weights with a signal mu (n_features,)."""
-        first, mu = np.asarray(weights.first, float), np.asarray(signal, float)
-        if first.ndim != 2 or mu.shape != first.shape[:1]:
-            raise ValueError(
-                f"signal must have shape ({first.shape[0]},), one entry per row of weights.first; got {mu.shape}"
-            )
-        return cls(first.T @ first, first.T @ mu, float(mu @ mu), weights.deep)
-
-    def loadings(self) -> Array:
-        """A_0 (q, 1 + q): U_0 = A_0 F_0 for the standard Gaussian F_0 = (Z / |mu|, q coordinates of U_0 given Z)."""
-        along = self.cross / np.sqrt(self.signal_norm2) if self.signal_norm2 else np.zeros_like(self.cross)
-        return np.column_stack([along, psd_sqrt(self.gram - np.outer(along, along))])
 
 
 @dataclass(frozen=True)
@@ -114,6 +42,9 @@ class StandardErrors(Result):
     train_error: Array
     generalization_error: Array
     deep_weights: tuple[Array, ...]
+    biases: tuple[Array, ...] = ()
+    train_metrics: Array | None = None
+    generalization_metrics: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -125,11 +56,12 @@ class Kernels(Result):
     C : (T+1, T+1, q, q)
         ``C[t, s] = E[U_t U_s^T]``, the overlaps W_1^(t)T W_1^(s).
     c : (T+1, q)
-        ``E[U_t Z]``, the overlaps W_1^(t)T mu.
+        ``E[U_t Z]``, the overlaps W_1^(t)T mu; (T+1, q, k) for k signals, like kappa.
     P : (T+1, q, q)
     kappa : (T+1, q)
         sqrt(n) W_1^(t) = P_t (its start) + kappa_t mu + Gaussian noise, row by row. Where the start has no component
-        in some direction (a singular G_0 - c_0 c_0^T/|mu|^2), P is the one of least norm.
+        in some direction (a singular G_0 - c_0 c_0^T/|mu|^2), P is the one of least norm. For correlated features
+        both have an axis of blocks after the first; C and c are then W_1^T Sigma W_1 and W_1^T Sigma mu.
     fluctuation : (T+1, T+1, q, q)
         Covariance of that Gaussian noise, phi rho G rho^T.
     R : (T, T, q, q)
@@ -139,7 +71,7 @@ class Kernels(Result):
     """
 
     start: Overlaps
-    loadings: Array  # (scramblings, T+1, q, 1 + q)
+    loadings: Array  # (scramblings, T+1, q, B (k + q))
     noise: tuple[Array, ...]  # per scrambling, (T+1, q, K)
     responses: tuple[Array, ...] = ()  # R and rho of every tangent run, (runs, ..) each
     _solve_responses: Callable | None = field(default=None, repr=False, compare=False)
@@ -152,15 +84,24 @@ class Kernels(Result):
             "the covariance kernel over all pairs of steps",
             "lower n_steps or n_scrambles",
         )
-        start, norm = self.start.loadings(), np.sqrt(self.start.signal_norm2)
-        P = self.loadings[..., 1:] @ np.linalg.pinv(start[:, 1:])
-        kappa = self.loadings[..., 0] - P @ start[:, 0]
+        along, k, B = self.start.signal_loadings(), self.start.n_indices, len(self.start.variances)
+
+        def split(x):  # (.., B, k) along the signals of each block, (.., B, q) along its initial weights
+            return np.split(np.moveaxis(x.reshape(*x.shape[:-1], B, k + q), -2, -3), [k], axis=-1)
+
+        mu_0, W_0 = split(self.start.loadings())
+        mu, W = split(self.loadings)
+        P = W @ np.linalg.pinv(W_0)
+        kappa = (mu - P @ mu_0) @ np.linalg.pinv(split(along)[0])
         fluctuation = np.stack([np.einsum("tak,sbk->tsab", M, M, optimize=True) for M in self.noise])
+        c = self.loadings @ along.T
+        if self.start.cross.ndim == self.start.gram.ndim - 1:  # one signal, without an axis
+            c, kappa = c[..., 0], kappa[..., 0]
         return {
             "C": np.einsum("ntak,nsbk->ntsab", self.loadings, self.loadings, optimize=True) + fluctuation,
-            "c": norm * self.loadings[..., 0],
-            "P": P,
-            "kappa": kappa / norm if norm else np.zeros_like(kappa),
+            "c": c,
+            "P": P[:, :, 0] if self.start.blocks is None else P,
+            "kappa": kappa[:, :, 0] if self.start.blocks is None else kappa,
             "fluctuation": fluctuation,
         }
 
@@ -200,10 +141,16 @@ class Evolution(Result):
         Mean squared errors, t = 0..T'.
     deep_weights : tuple of (T'+1, fan_in, fan_out)
         W_2, .., W_L at every step.
+    biases : tuple of (T'+1, width)
+        b_1, .., b_L at every step, of a network that has them.
+    metrics : tuple of str
+        Names of the further error metrics asked for.
+    train_metrics, generalization_metrics : (T'+1, number of metrics) or None
+        Their values.
     kernels : Kernels
         C, c, P, kappa, fluctuation; R and rho when first asked for.
     stderr : StandardErrors
-        Monte Carlo standard errors of the first three.
+        Monte Carlo standard errors of the errors, metrics and weights.
     aspect_ratio : float
         phi = m / n.
     solver : str
@@ -228,6 +175,10 @@ class Evolution(Result):
     n_paths: int
     n_scrambles: int
     basis_size: int
+    biases: tuple[Array, ...] = ()
+    metrics: tuple[str, ...] = ()
+    train_metrics: Array | None = None
+    generalization_metrics: Array | None = None
     status: str = "ok"
     message: str = ""
 
@@ -238,7 +189,7 @@ SOLVERS = ("projection", "tangent")
 def state_evolution(
     network: Network,
     training: Training,
-    teacher: SingleIndex,
+    teacher: Teacher,
     overlaps: Overlaps,
     aspect_ratio: float,
     n_paths: int = 2**14,
@@ -247,6 +198,7 @@ def state_evolution(
     n_scrambles: int = 4,
     solver: str = "projection",
     tolerance: float = 3e-3,
+    metrics=(),
     dtype=np.float32,
 ) -> Evolution:
     """Predict the training run from its initial overlaps alone.
@@ -260,7 +212,8 @@ def state_evolution(
     aspect_ratio : float
         phi = m / n > 0; ``numpy.inf`` is the population limit, in which no sample is used twice (theory 2).
     n_paths : int
-        Sample points per randomization.
+        Sample points per randomization. Batches add noise to them, and blocks of correlated features multiply the
+        directions: either wants more points.
     rng : None, int or numpy Generator
         The same seed gives the same answer.
     n_scrambles : int
@@ -272,6 +225,8 @@ def state_evolution(
         Projection solver: a gradient enlarges the basis when this fraction of its size lies outside. It enters the
         errors squared: 3e-3 changes the generalization error by less than 0.03 %, 1e-2 by up to 0.2 % with a third
         fewer directions, right for hundreds of steps; below 3.5e-4 it needs ``dtype=float64``.
+    metrics : sequence of str or callable
+        Further errors to predict, as for `gradient_descent`.
     dtype : float32 or float64
         Projection solver: of the paths. Sums and coefficients are in double precision either way, and the rounding of
         float32 is far below the sampling error.
@@ -285,10 +240,11 @@ def state_evolution(
     ------
     ValueError
         When the parts do not fit each other, n_paths is too small for T and q, or the tangent solver meets an
-        activation with a kink.
+        activation or a loss with a kink.
     MemoryError
         When the solver needs more memory than the machine has: n_paths (T q)^2 numbers for the reference solver,
-        2 n_paths K for each randomization of the fast one, with K the final `basis_size`.
+        2 n_paths K for each randomization of the fast one, with K the final `basis_size`; (1 + B) n_paths K for B
+        blocks of correlated features.
 
     Examples
     --------
@@ -301,49 +257,66 @@ def state_evolution(
     >>> theory.train_error.shape, bool(theory.generalization_error[-1] > theory.train_error[-1])
     ((11,), True)
     """
-    eta = validate_problem(network, training, overlaps)
-    T, q = len(eta), network.widths[0]
     if not (isinstance(aspect_ratio, Real) and aspect_ratio > 0):
         raise ValueError(f"aspect_ratio is m / n: a number > 0, or numpy.inf; got {aspect_ratio!r}")
-    if int(n_paths) != n_paths or n_paths < 16 * (q + 2):
-        raise ValueError(f"n_paths must be an integer of at least {16 * (q + 2)} for q = {q}; got {n_paths!r}")
+    problem = validate_problem(network, training, teacher, overlaps, aspect_ratio, metrics)
+    T, q, known = problem.rule.n_steps, network.widths[0], overlaps.loadings().shape[1]
+    if int(n_paths) != n_paths or n_paths < 16 * (known + 1):
+        raise ValueError(f"n_paths must be an integer of at least {16 * (known + 1)} for q = {q}; got {n_paths!r}")
     if int(n_scrambles) != n_scrambles or n_scrambles < 1:
         raise ValueError(f"n_scrambles must be a positive integer; got {n_scrambles!r}")
     if solver not in SOLVERS:
         raise ValueError(f"unknown solver {solver!r}; use one of {', '.join(SOLVERS)}")
     validate_tolerance(tolerance, dtype)
-    problem = (network, eta, teacher, overlaps, float(aspect_ratio))
     rng = np.random.default_rng(rng)
     run: Callable[..., Solution]
     if solver == "tangent":
-        _check_tangent(network, T, n_paths)
+        _check_tangent(problem, n_paths)
         run, label = tangent.solve, "state evolution"
     else:
-        most = projection.memory_bytes(n_paths, min(T * q, n_paths // 6), dtype) * min(n_scrambles, os.cpu_count() or 1)
-        label = f"state evolution (at most {most / 2**30:.2g} GiB)"
+        B = len(overlaps.variances)
+        most = projection.memory_bytes(n_paths, min(T * q, n_paths // (6 * B)), B, dtype)
+        label = f"state evolution (at most {most * min(n_scrambles, os.cpu_count() or 1) / 2**30:.2g} GiB)"
         run = partial(projection.solve, tolerance=tolerance, dtype=np.dtype(dtype).type)
-    solve = partial(run, *problem, n_paths=int(n_paths))
-    solutions, random = _randomizations(solve, rng, n_scrambles, T, label)
+    solutions, random = _randomizations(partial(run, problem, n_paths=int(n_paths)), rng, n_scrambles, T, label)
     require_start(solutions[0])
-    errors = [
-        generalization_errors(network, teacher, overlaps.signal_norm2, solution, int(n_paths), r)
-        for solution, r in zip(solutions, random, strict=True)
-    ]
-    reached = min(len(s.train_error) for s in solutions)
-    train = np.array([s.train_error[:reached] for s in solutions])
-    general = np.array([e[:reached] for e in errors])
-    deep = tuple(
-        np.array([[V[layer] for V in s.deep[:reached]] for s in solutions]) for layer in range(network.n_layers - 1)
-    )
+    errors = [generalization_errors(problem, s, int(n_paths), r) for s, r in zip(solutions, random, strict=True)]
+    reached = min(len(s.train) for s in solutions)
+    samples: dict = {
+        "train": np.array([s.train[:reached] for s in solutions]),
+        "general": np.array([e[:reached] for e in errors]),
+        "small": [np.array([[V[i] for V in s.small[:reached]] for s in solutions]) for i in range(len(overlaps.small))],
+    }
+    names = problem.metrics.names
     responses = (
         (np.array([s.R for s in solutions]), np.array([s.rho for s in solutions])) if solver == "tangent" else ()
     )
-    first_trouble = min(solutions, key=lambda s: len(s.train_error) + (s.status == "ok") * 0.5)
+    first_trouble = min(solutions, key=lambda s: len(s.train) + (s.status == "ok") * 0.5)
     interrupted = len(solutions) < n_scrambles and first_trouble.status == "ok"
+    message, directions = first_trouble.message, max(s.noise.shape[-1] for s in solutions)
+    if interrupted:
+        message = f"interrupted after {len(solutions)} of {n_scrambles} randomizations"
+    elif not message and overlaps.blocks is not None and solver == "projection" and 100 * directions > n_paths:
+        message = (
+            f"{directions} directions in all blocks are many for n_paths = {n_paths}: expect a bias of about "
+            f"{directions / n_paths / 3:.1%}, beyond the standard errors; raise n_paths, or use fewer blocks"
+        )
+
+    def reported(of):
+        """Every curve of the result, and then its standard error, by the same names."""
+        train, general, small = of(samples["train"]), of(samples["general"]), [of(V) for V in samples["small"]]
+        return {
+            "train_error": train[:, 0],
+            "generalization_error": general[:, 0],
+            "deep_weights": tuple(small[: network.n_layers - 1]),
+            "biases": tuple(small[network.n_layers - 1 :]),
+            "train_metrics": train[:, 1:] if names else None,
+            "generalization_metrics": general[:, 1:] if names else None,
+        }
+
     return Evolution(
-        train_error=train.mean(axis=0),
-        generalization_error=general.mean(axis=0),
-        deep_weights=tuple(W.mean(axis=0) for W in deep),
+        **reported(partial(np.mean, axis=0)),
+        metrics=names,
         kernels=Kernels(
             overlaps,
             np.array([s.loadings[:reached] for s in solutions]),
@@ -351,26 +324,26 @@ def state_evolution(
             responses,
             partial(_solve_responses, problem, n_paths, n_scrambles, rng.spawn(1)[0]),
         ),
-        stderr=StandardErrors(_stderr(train), _stderr(general), tuple(_stderr(W) for W in deep)),
+        stderr=StandardErrors(**reported(_stderr)),
         aspect_ratio=float(aspect_ratio),
         solver=solver,
         n_paths=int(n_paths),
         n_scrambles=len(solutions),
-        basis_size=max(s.noise.shape[-1] for s in solutions),
+        basis_size=directions // len(overlaps.variances),
         status="interrupted" if interrupted else first_trouble.status,
-        message=f"interrupted after {len(solutions)} of {n_scrambles} randomizations"
-        if interrupted
-        else first_trouble.message,
+        message=message,
     )
 
 
-def validate_problem(network: Network, training: Training, overlaps: Overlaps) -> Array:
-    """The step sizes (n_steps, L) of a problem whose parts fit each other, or ValueError."""
-    network.validate_deep(overlaps.deep)
-    q = network.widths[0]
-    if overlaps.gram.shape != (q, q):
+def validate_problem(network, training, teacher, overlaps: Overlaps, aspect_ratio, metrics=()) -> Problem:
+    """A problem whose parts fit each other, or ValueError."""
+    network.validate_small(overlaps.deep, overlaps.biases)
+    q, k = network.widths[0], overlaps.n_indices
+    if overlaps.gram.shape[-1] != q:
         raise ValueError(f"the network has q = {q} first-layer neurons; overlaps.gram has shape {overlaps.gram.shape}")
-    return training.step_sizes(network.n_layers)
+    if teacher.n_indices != k:
+        raise ValueError(f"the teacher looks at {teacher.n_indices} signals; the overlaps hold {k}")
+    return Problem(network, training.rule(network.n_layers), teacher, overlaps, float(aspect_ratio), Metrics(metrics))
 
 
 def validate_tolerance(tolerance: float, dtype) -> None:
@@ -387,15 +360,13 @@ def validate_tolerance(tolerance: float, dtype) -> None:
 
 def require_start(solution: Solution) -> None:
     """ValueError when a solution does not even have its first value."""
-    if solution.status == "diverged" and not solution.train_error:
+    if solution.status == "diverged" and not solution.train:
         raise ValueError(
             "the training error is not a finite number at the start; lower the overlaps, the link or the noise"
         )
 
 
-def population_error(
-    network: Network, teacher: SingleIndex, overlaps: Overlaps, n_points: int = 2**14, rng=None
-) -> float:
+def population_error(network: Network, teacher: Teacher, overlaps: Overlaps, n_points: int = 2**14, rng=None) -> float:
     """Generalization error E (f(x) - y)^2 of a network with these overlaps on Gaussian features.
 
     An integral in q + 1 dimensions over the joint Gaussian law of W_1^T x and <x, mu>, by scrambled Sobol points;
@@ -410,13 +381,14 @@ def population_error(
     >>> round(error, 6)  # 2 - 2 * 0.5 + 1 + 0.5**2
     2.25
     """
-    network.validate_deep(overlaps.deep)
-    points = gaussian_points(1 + network.widths[0], n_points, np.random.default_rng(rng))
-    return error_integral(network, teacher, np.sqrt(overlaps.signal_norm2), overlaps.loadings(), overlaps.deep, points)
+    problem = validate_problem(network, Training(0.0, 0), teacher, overlaps, np.inf)
+    root, loadings = overlaps.joint()
+    parts = network, teacher, problem.metrics, root, loadings[None], [overlaps.small]
+    return float(metric_integrals(*parts, n_points, np.random.default_rng(rng))[0, 0])
 
 
 def population_errors(
-    network: Network, teacher: SingleIndex, run, signal: Array, n_points: int = 2**12, rng=None
+    network: Network, teacher: Teacher, run, signal: Array, n_points: int = 2**12, rng=None, covariance=None
 ) -> Array:
     """`population_error` at every step of a run that kept all its first-layer weights, shape (T'+1,).
 
@@ -424,11 +396,21 @@ def population_errors(
 
     Raises ValueError when the run was made without ``first_weights_at="all"``.
     """
-    rng = np.random.default_rng(rng)
-    steps = range(len(run.train_error))
-    return np.array(
-        [population_error(network, teacher, Overlaps.of(run.weights_at(t), signal), n_points, rng) for t in steps]
-    )
+    rng, scale = np.random.default_rng(rng), None
+    if covariance is not None:  # features of variance 1 with W and mu rescaled
+        scale, directions = eigen_directions(covariance, len(signal))
+
+    def rescaled(W):
+        if scale is None:
+            return W
+        return (np.sqrt(scale) * (W if directions is None else directions.T @ W).T).T
+
+    errors = []
+    for t in range(len(run.train_error)):
+        weights = run.weights_at(t)
+        overlaps = Overlaps.of(replace(weights, first=rescaled(weights.first)), rescaled(np.asarray(signal)))
+        errors.append(population_error(network, teacher, overlaps, n_points, rng))
+    return np.array(errors)
 
 
 def _stderr(samples: Array) -> Array:
@@ -438,24 +420,22 @@ def _stderr(samples: Array) -> Array:
     return samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
 
 
-def _check_tangent(network, n_steps, n_paths):
-    network.require_smooth("the tangent recursion (solver='tangent', and the kernels R and rho)")
+def _check_tangent(problem: Problem, n_paths):
+    network, rule = problem.network, problem.rule
+    network.require_smooth("the tangent recursion (solver='tangent', and the kernels R and rho)", rule.loss)
     require_memory(
-        tangent.Responses.memory_bytes(n_steps, network.widths[0], n_paths),
-        f"the tangent recursion over {n_steps} steps and {n_paths} paths",
+        tangent.Responses.memory_bytes(rule.n_steps, network.widths[0], n_paths),
+        f"the tangent recursion over {rule.n_steps} steps and {n_paths} paths",
         "lower n_paths or n_steps, or use solver='projection'",
     )
 
 
-def _solve_responses(problem, n_paths, n_scrambles, rng):
+def _solve_responses(problem: Problem, n_paths, n_scrambles, rng):
     """R and rho for a run of the projection solver: tangent recursions of at most a gigabyte each."""
-    network, eta, *_ = problem
-    T, q = len(eta), network.widths[0]
-    n_paths = max(16 * (q + 2), min(n_paths, 2**12, 2**30 // tangent.Responses.memory_bytes(max(T, 1), q, 1)))
-    _check_tangent(network, T, n_paths)
-    runs, _ = _randomizations(
-        partial(tangent.solve, *problem, n_paths=n_paths), rng, n_scrambles, T, "response kernels"
-    )
+    T, q, known = problem.rule.n_steps, problem.network.widths[0], problem.overlaps.loadings().shape[1]
+    n_paths = max(16 * (known + 1), min(n_paths, 2**12, 2**30 // tangent.Responses.memory_bytes(max(T, 1), q, 1)))
+    _check_tangent(problem, n_paths)
+    runs, _ = _randomizations(partial(tangent.solve, problem, n_paths=n_paths), rng, n_scrambles, T, "response kernels")
     return np.array([s.R for s in runs]), np.array([s.rho for s in runs])
 
 
@@ -491,8 +471,8 @@ def _randomizations(solve, rng, n_scrambles, n_steps, label):
     solutions = [f.result() for f in futures]
     complete = [(s, second) for s, (_, second) in zip(solutions, children, strict=True) if s.status != "interrupted"]
     if not complete:
-        longest = max(range(n_scrambles), key=lambda i: len(solutions[i].train_error))
-        if not solutions[longest].train_error:
+        longest = max(range(n_scrambles), key=lambda i: len(solutions[i].train))
+        if not solutions[longest].train:
             raise KeyboardInterrupt
         complete = [(solutions[longest], children[longest][1])]
     kept, random = zip(*complete, strict=True)

@@ -19,7 +19,7 @@ import numpy as np
 
 from .network import Array
 from .spectrum import Spectrum
-from .training import update
+from .training import Rule
 
 SINGLE = np.float32  # the precision of the basis: what it costs is reading it
 BLOCK = 16  # directions whose tangents are stored together
@@ -44,7 +44,7 @@ class LowRankMemory:
         # (first direction, columns, rows): Q; then dQ along BLOCK directions, which is 0 in directions older than those
         self._blocks = [(0, slice(0, n_samples), np.zeros((self._capacity, n_samples), SINGLE))]
         self._metric = np.full(n_samples, 1 / n_samples, SINGLE)  # of every column
-        self._M = np.zeros((len(spectrum.nodes), q, 0))
+        self._M = self._M_before = np.zeros((len(spectrum.nodes), q, 0))
         self._moved = np.zeros((q, n_samples), SINGLE)  # M times the basis: M Q, M dQ
 
     @property
@@ -57,9 +57,12 @@ class LowRankMemory:
         """F (q, q)."""
         return self.phi * np.einsum("j,jak,jbk->ab", self.spectrum.weights * self.spectrum.nodes, self._M, self._M)
 
-    def extend(self, S: Array, J: Array, eta: float) -> None:
-        """Take in the gradients S (q, m) and Hessians J (q, q, m) of one step; `memory` is then that of the next."""
-        dS, H = self._differentiate(J.astype(SINGLE), eta)
+    def extend(self, t: int, S: Array, J: Array, rule: Rule, batch: Array | None = None) -> None:
+        """Take in the gradients S (q, m) and Hessians J (q, q, m) of step t; `memory` is then that of the next.
+
+        In S each sample has its weight in the `batch` (m,), in J it has not: responses are means over batches.
+        """
+        dS, H = self._differentiate(t, J.astype(SINGLE), rule, None if batch is None else batch.astype(SINGLE))
         S = np.concatenate([S.astype(SINGLE), dS], axis=1)
         L, size = self._overlaps(S), self._inner(S, S)
         values, vectors = np.linalg.eigh(size - L @ L.T)
@@ -72,12 +75,14 @@ class LowRankMemory:
             L = np.concatenate([L, self._inner(S, row)], axis=1)
             self._append(row)
         L, H = (np.pad(A, [*[(0, 0)] * (A.ndim - 1), (0, self._M.shape[2] - A.shape[-1])]) for A in (L, H))
-        self._M = update(self._M, eta, L / self.phi + self.spectrum.nodes[:, None, None] * H)
+        before = np.pad(self._M_before, ((0, 0), (0, 0), (0, self._M.shape[2] - self._M_before.shape[2])))
+        drift = L / self.phi + self.spectrum.nodes[:, None, None] * H
+        self._M, self._M_before = rule.update(t, 0, self._M, before, drift), self._M
         self._moved = self._combine(np.tensordot(self.spectrum.weights, self._M, axes=1))
 
-    def _differentiate(self, J: Array, eta: float) -> tuple[Array, Array]:
+    def _differentiate(self, t: int, J: Array, rule: Rule, batch: Array | None) -> tuple[Array, Array]:
         """dS (q, K J n) along all tangents, and H (J, q, K)."""
-        nodes, weights, _ = self.spectrum
+        nodes, weights = self.spectrum
         moved = self._moved[:, self.m :].reshape(self.q, -1, len(self.rows))
         moved = moved + self._M.transpose(1, 2, 0).reshape(self.q, -1, 1).astype(SINGLE)  # dTheta = M + M dQ
         dS = np.einsum("abi,bdi->adi", J.take(self.rows, axis=2), moved)
@@ -85,7 +90,9 @@ class LowRankMemory:
         mean = self._model.weights(J, self.rows, M) if self._model else np.full(self.m, 1 / self.m)
         H = np.moveaxis((dS @ mean.astype(SINGLE)).reshape(self.q, -1, len(nodes)), 2, 0).astype(float)
         if self._model:
-            self._model.step(J, eta, M, np.tensordot(weights * nodes, H, axes=1))
+            self._model.step(t, J, rule, batch, M, np.tensordot(weights * nodes, H, axes=1))
+        if batch is not None:
+            dS *= batch.take(self.rows)
         return dS.reshape(self.q, -1), H
 
     def _inner(self, a: Array, b: Array) -> Array:
@@ -110,7 +117,7 @@ class LowRankMemory:
     def _append(self, row: Array) -> None:
         old, self.K = self.K, self.K + len(row)
         while self.K > self._M.shape[2]:  # the next directions to be born, along which nothing moves yet
-            nodes, weights, _ = self.spectrum
+            nodes, weights = self.spectrum
             metric = np.repeat(self.phi * weights * nodes / len(self.rows), len(self.rows))
             first, width, more = self._M.shape[2], len(self._metric), BLOCK * len(metric)
             self._blocks.append((first, slice(width, width + more), np.zeros((self._capacity - first, more), SINGLE)))
@@ -136,7 +143,7 @@ class _ResponseModel:
 
     def __init__(self, q: int, n_samples: int, drive: float):
         self.drive, self.G, self.M_lately = drive, np.zeros((q, q, n_samples), SINGLE), np.zeros((q, 0))
-        self.G_lately = np.zeros_like(self.G)
+        self.G_before, self.G_lately = self.G, np.zeros_like(self.G)
 
     def weights(self, J: Array, rows: Array, M: Array) -> Array:
         """Of the rows, (n,): nearest to 1/n."""
@@ -150,11 +157,12 @@ class _ResponseModel:
         gram[np.diag_indices_from(gram)] += 1e-6 * np.trace(gram) + 1e-300
         return 1 / len(rows) + np.linalg.solve(gram, gap) @ few
 
-    def step(self, J: Array, eta: float, M: Array, H: Array) -> None:
+    def step(self, t: int, J: Array, rule: Rule, batch: Array | None, M: Array, H: Array) -> None:
         now, lately = J.mean(axis=-1), np.pad(self.M_lately, ((0, 0), (0, M.shape[1] - self.M_lately.shape[1])))
         few = 1e-3 * np.sum(lately**2) + 1e-300
         C = (now @ M - H) @ lately.T @ np.linalg.inv(lately @ lately.T + few * np.eye(len(M)))
         drift = np.tensordot(now, self.G, axes=1) - np.tensordot(C.astype(SINGLE), self.G_lately, axes=1)
-        self.G_lately += SINGLE(FADING) * (self.G - self.G_lately)
+        drift += SINGLE(self.drive) * (self.dS if batch is None else self.dS * batch)
+        self.G_lately = self.G_lately + SINGLE(FADING) * (self.G - self.G_lately)
         self.M_lately = lately + FADING * (M - lately)
-        self.G -= SINGLE(eta) * (SINGLE(self.drive) * self.dS + drift)
+        self.G, self.G_before = rule.update(t, 0, self.G, self.G_before, drift), self.G

@@ -6,8 +6,9 @@ numbers and N samples make an array of shape (q, N).
 ======== ============================================== ===================
 symbol   name                                           shape
 ======== ============================================== ===================
-u        first-layer preactivation                      (q, N)
+u        first-layer preactivation, without its bias    (q, N)
 V        deep weights (W_2, .., W_L)                    (fan_in, fan_out) each
+         and then, if any, the biases (b_1, .., b_L)    (width,) each
 f        output of the network                          (N,)
 S        d loss / d u                                   (q, N)
 J        dS / du, the full Hessian of the loss in u     (q, q, N)
@@ -21,6 +22,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import special
+
+from .losses import LOSSES, Loss
 
 Array = np.ndarray
 
@@ -122,15 +125,22 @@ def as_activation(spec) -> Activation:
 
 @dataclass(frozen=True)
 class Weights:
-    """First-layer weights (n_features, q) and the tuple of deep weights W_2, .., W_L, each (fan_in, fan_out)."""
+    """First-layer weights (n_features, q), the deep weights W_2, .., W_L, each (fan_in, fan_out), and the biases
+    b_1, .., b_L, each (width,), of a network that has them."""
 
     first: Array
     deep: tuple[Array, ...]
+    biases: tuple[Array, ...] = ()
+
+    @property
+    def small(self) -> tuple[Array, ...]:
+        """All but W_1: the deep weights, then the biases."""
+        return (*self.deep, *self.biases)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A fully connected network with a scalar output and no biases (theory 1).
+    """A fully connected network with a scalar output (theory 1).
 
     Parameters
     ----------
@@ -139,6 +149,8 @@ class Network:
     activations : tuple
         One per layer: a name out of tanh, sigmoid, softplus, gelu, silu, erf, identity, relu, or callables
         ``(value, derivative)`` or ``(value, derivative, second derivative)``.
+    bias : bool
+        Whether every layer has a bias (theory 6).
 
     Raises
     ------
@@ -158,6 +170,7 @@ class Network:
 
     widths: tuple[int, ...]
     activations: tuple
+    bias: bool = False
     _acts: tuple[Activation, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
@@ -180,7 +193,7 @@ class Network:
         object.__setattr__(self, "_acts", tuple(as_activation(a) for a in given))
 
     def __reduce__(self):  # names travel between processes, the functions behind them need not
-        return Network, (self.widths, self.activations)
+        return Network, (self.widths, self.activations, self.bias)
 
     @property
     def n_layers(self) -> int:
@@ -193,7 +206,7 @@ class Network:
         return tuple(zip(self.widths[:-1], self.widths[1:], strict=True))
 
     def init(self, n_features: int, rng=None, scale=1.0) -> Weights:
-        """Draw weights: W_1 with entries N(0, 1/n_features), W_l with entries N(0, 1/fan_in), times `scale`.
+        """Draw weights: W_1 with entries N(0, 1/n_features), W_l with entries N(0, 1/fan_in), times `scale`; biases 0.
 
         Parameters
         ----------
@@ -216,7 +229,7 @@ class Network:
         first, *deep = (
             s * rng.standard_normal(shape) / np.sqrt(shape[0]) for s, shape in zip(scales, shapes, strict=True)
         )
-        return Weights(first, tuple(deep))
+        return Weights(first, tuple(deep), tuple(np.zeros(width) for width in self.widths) if self.bias else ())
 
     def predict(self, weights: Weights, X: Array) -> Array:
         """Outputs f(x) for the rows of X (m, n_features), shape (m,)."""
@@ -225,21 +238,31 @@ class Network:
             raise ValueError(
                 f"X must have {weights.first.shape[0]} columns, like weights.first has rows; got shape {X.shape}"
             )
-        return self.output((X @ weights.first).T, weights.deep)
+        return self.output((X @ weights.first).T, weights.small)
 
-    def validate_deep(self, deep, dtype=np.float64) -> tuple[Array, ...]:
-        """Deep weights as arrays of `dtype`; ValueError when they do not fit the network or are not finite."""
-        deep = tuple(np.ascontiguousarray(W, dtype) for W in deep)
+    def validate_small(self, deep, biases=(), dtype=np.float64) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """Deep weights and biases as arrays of `dtype`; ValueError when they do not fit or are not finite."""
+        deep, biases = (tuple(np.ascontiguousarray(W, dtype) for W in part) for part in (deep, biases))
         if tuple(W.shape for W in deep) != self.deep_shapes:
             raise ValueError(
                 f"the network needs deep weights of shapes {self.deep_shapes}; got {tuple(W.shape for W in deep)}"
             )
-        if not all(np.all(np.isfinite(W)) for W in deep):
-            raise ValueError("deep weights must be finite; got NaN or infinite entries")
-        return deep
+        if tuple(b.shape for b in biases) != (tuple((width,) for width in self.widths) if self.bias else ()):
+            raise ValueError(
+                f"a network of widths {self.widths} with bias={self.bias} needs "
+                f"{'one bias vector per layer' if self.bias else 'no biases'}; got shapes {[b.shape for b in biases]}"
+            )
+        if not all(np.all(np.isfinite(W)) for W in (*deep, *biases)):
+            raise ValueError("deep weights and biases must be finite; got NaN or infinite entries")
+        return deep, biases
 
-    def require_smooth(self, who: str) -> None:
-        """Raise ValueError, naming smooth relatives, when an activation has no Hessian without delta functions."""
+    def require_smooth(self, who: str, loss: Loss) -> None:
+        """Raise ValueError, naming smooth relatives, when an activation or the loss has a kink: its Hessian would hold
+        delta functions."""
+        if not loss.smooth:
+            raise ValueError(
+                f"{who} needs second derivatives, and the loss {loss.name!r} has a kink; use 'pseudo_huber'"
+            )
         rough = [act.name for act in self._acts if not act.smooth]
         if rough:
             raise ValueError(
@@ -247,52 +270,71 @@ class Network:
                 f"delta function); use a smooth relative: {SMOOTH_NAMES} (softplus, gelu or silu are closest to relu)"
             )
 
-    # ---- one sample's loss (theory 1), on columns; nothing below validates
+    # ---- one sample's loss (theory 1), on columns; V are all small weights; nothing below validates
 
-    def output(self, u: Array, deep) -> Array:
-        """f of preactivations u (q, N), shape (N,); u and the deep weights may have leading axes in common."""
-        h = self._acts[0].value(u)
-        for W, act in zip(deep, self._acts[1:], strict=True):
-            h = act.value(np.swapaxes(W, -1, -2) @ h)
+    def output(self, u: Array, V) -> Array:
+        """f of preactivations u (q, N), shape (N,); u and V may have leading axes in common."""
+        deep, biases = self._layers(V)
+        h = self._acts[0].value(_shifted(u, biases[0]))
+        for W, b, act in zip(deep, biases[1:], self._acts[1:], strict=True):
+            h = act.value(_shifted(np.swapaxes(W, -1, -2) @ h, b))
         return h[..., 0, :]
 
-    def forward(self, u: Array, deep) -> tuple[list[Array], list[Array]]:
-        """Preactivations and activations of every layer, for `gradients` and `hessian` to share."""
-        a, h = [u], [self._acts[0].value(u)]
-        for W, act in zip(deep, self._acts[1:], strict=True):
-            a.append(W.T @ h[-1])
+    def forward(self, u: Array, V) -> tuple[list[Array], list[Array]]:
+        """Preactivations and activations of every layer."""
+        deep, biases = self._layers(V)
+        a = [_shifted(u, biases[0])]
+        h = [self._acts[0].value(a[0])]
+        for W, b, act in zip(deep, biases[1:], self._acts[1:], strict=True):
+            a.append(_shifted(W.T @ h[-1], b))
             h.append(act.value(a[-1]))
         return a, h
 
-    def gradients(self, u: Array, y: Array, deep, forward=None) -> tuple[Array, list[Array], Array]:
-        """Backpropagation of the loss (f - y)^2 / 2.
+    def gradients(
+        self, u: Array, y: Array, V, loss: Loss = LOSSES["squared"], weight: Array | None = None
+    ) -> tuple[Array, list[Array], Array]:
+        """Backpropagation of the loss, times the `weight` (N,) of each sample.
 
-        Returns S (q, N), the deep gradients summed over the N samples, and the residuals f - y (N,).
+        Returns S (q, N), the gradients in V summed over the N samples, and the residuals f - y (N,).
         """
-        a, h = forward or self.forward(u, deep)
-        residual = h[-1][0] - y
-        g = residual[None]  # d loss / d h_l, from the last layer down
-        deep_gradients = []
-        for level in range(len(deep), 0, -1):
+        a, h = self.forward(u, V)
+        slope = loss.derivative(h[-1][0], y)
+        g = (slope if weight is None else weight * slope)[None]  # d loss / d h_l, from the last layer down
+        V_gradients: list[Array] = []
+        bias_gradients: list[Array] = []
+        for level in range(self.n_layers - 1, -1, -1):
             delta = g * self._acts[level].derivative(a[level], h[level])
-            deep_gradients.append(h[level - 1] @ delta.T)
-            g = deep[level - 1] @ delta
-        return g * self._acts[0].derivative(u, h[0]), deep_gradients[::-1], residual
+            if self.bias:
+                bias_gradients.append(delta.sum(axis=1))
+            if level:
+                V_gradients.append(h[level - 1] @ delta.T)
+                g = V[level - 1] @ delta
+        return delta, V_gradients[::-1] + bias_gradients[::-1], h[-1][0] - y
 
-    def hessian(self, u: Array, y: Array, deep, forward=None) -> Array:
+    def hessian(self, u: Array, y: Array, V, loss: Loss = LOSSES["squared"]) -> Array:
         """J = dS/du, the full Hessian of the loss in u (not Gauss-Newton), shape (q, q, N), by forward over reverse."""
-        a, h = forward or self.forward(u, deep)
+        a, h = self.forward(u, V)
+        deep, _ = self._layers(V)
         first = [act.derivative(x, v) for act, x, v in zip(self._acts, a, h, strict=True)]
         second = [act.second(x, v) for act, x, v in zip(self._acts, a, h, strict=True)]
         q, n = u.shape
         # forward: da[l][k], the derivative of a_l when u moves along coordinate k
-        da = [np.broadcast_to(np.eye(q)[:, :, None], (q, q, n))]
+        da = [np.broadcast_to(np.eye(q, dtype=u.dtype)[:, :, None], (q, q, n))]
         for level, W in enumerate(deep):
             da.append(np.matmul(W.T, first[level] * da[-1]))
-        g = (h[-1][0] - y)[None]
-        dg = first[-1] * da[-1]
+        g = loss.derivative(h[-1][0], y)[None]
+        dg = loss.second(h[-1][0], y) * first[-1] * da[-1]
         for level in range(len(deep), 0, -1):
             delta = g * first[level]
             ddelta = dg * first[level] + g * second[level] * da[level]
             g, dg = deep[level - 1] @ delta, np.matmul(deep[level - 1], ddelta)
         return np.swapaxes(dg * first[0] + g * second[0] * da[0], 0, 1)
+
+    def _layers(self, V):
+        """V as the deep weights and one bias per layer, None where there are none."""
+        n_deep = self.n_layers - 1
+        return V[:n_deep], V[n_deep:] if self.bias else [None] * self.n_layers
+
+
+def _shifted(a: Array, bias: Array | None) -> Array:
+    return a if bias is None else a + bias[..., None]

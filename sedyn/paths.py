@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
-from .network import Array
+from .data import Teacher
+from .losses import Metrics
+from .network import Array, Network
+from .overlaps import Overlaps, joint_loadings
+from .training import Rule
 
-INTEGRAL_POINTS = 2**13  # at least: an error of 0.05 % or less, and cheap beside the paths
+INTEGRAL_POINTS = 2**12  # at least: an error of about 0.1 %, and cheap beside the paths
 INTEGRAL_SIZE = 2**17  # preactivations handled at once
 
 
@@ -38,23 +43,28 @@ def whiten(rows: Array) -> Array:
     return rows
 
 
-def psd_sqrt(matrix: Array) -> Array:
-    """Symmetric square root with eigenvalues clipped at 0, for one matrix or a stack of them."""
-    values, vectors = np.linalg.eigh((matrix + np.swapaxes(matrix, -1, -2)) / 2)
-    return (vectors * np.sqrt(np.maximum(values, 0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+class Problem(NamedTuple):
+    """What the solvers are given: a network, the rule it is trained by, labels, overlaps, m / n, and what to report."""
+
+    network: Network
+    rule: Rule
+    teacher: Teacher
+    overlaps: Overlaps
+    aspect_ratio: float
+    metrics: Metrics
 
 
 @dataclass
 class Solution:
     """One randomization of a solver, for t = 0..T' (T' < T only when it diverged or was interrupted).
 
-    U_t = loadings_t F_0 + noise_t G with independent standard Gaussian F_0 = (Z / |mu|, U_0 given Z) and G, so that
-    C_(t,s) = loadings_t loadings_s^T + noise_t noise_s^T (theory 4: A_t and sqrt(phi) M_t).
+    U_t = loadings_t F_0 + noise_t G with independent standard Gaussian F_0 (the coordinates of the start) and G, so
+    that C_(t,s) = loadings_t loadings_s^T + noise_t noise_s^T (theory 4: A_t and sqrt(phi) M_t).
     """
 
-    train_error: list[float]
-    deep: list[list[Array]]  # per step, W_2, .., W_L
-    loadings: Array  # (T'+1, q, 1 + q)
+    train: list[Array]  # squared error, then the metrics
+    small: list[list[Array]]  # per step, W_2, .., W_L, b_1, .., b_L
+    loadings: Array  # (T'+1, q, B (k + q))
     noise: Array  # (T'+1, q, K)
     R: Array | None = None  # (T, T, q, q), R_(t,s), tangent recursion only
     rho: Array | None = None  # (T+1, T, q, q)
@@ -62,26 +72,29 @@ class Solution:
     message: str = ""
 
 
-def error_integral(network, teacher, norm, loadings, deep, points) -> float:
-    """E (f(U) - Y)^2 for U = loadings F_0, on points (1 + q, N) of F_0."""
-    residual = network.output(loadings @ points, deep) - teacher.mean_label(norm * points[0])
-    return float(residual @ residual) / len(residual) + teacher.noise**2
+def generalization_errors(problem: Problem, solution: Solution, n_points: int, rng) -> Array:
+    """Squared error and metrics of f(U_t) against Y, on one set of points in q + k + 1 dimensions, (T'+1, 1 + metrics).
+
+    The law of U_t given Z is Gaussian whatever the blocks (theory 4, 6).
+    """
+    A, M, overlaps = solution.loadings, solution.noise, problem.overlaps
+    C = A @ A.swapaxes(1, 2) + M @ M.swapaxes(1, 2)
+    along = overlaps.signal_loadings()
+    root, loadings, _ = joint_loadings(C, A @ along.T, along @ along.T)
+    parts = problem.network, problem.teacher, problem.metrics
+    return metric_integrals(*parts, root, loadings, solution.small, n_points, rng)
 
 
-def generalization_errors(network, teacher, norm2, solution: Solution, n_points, rng) -> Array:
-    """E (f(U_t) - Y)^2 at every step, on one set of points in 1 + q dimensions (theory 4)."""
-    A, M = solution.loadings, solution.noise
-    rest = psd_sqrt(A[..., 1:] @ np.swapaxes(A[..., 1:], 1, 2) + M @ np.swapaxes(M, 1, 2))
-    loadings = np.concatenate([A[..., :1], rest], axis=-1)
-    n_points = max(n_points, INTEGRAL_POINTS)
-    points = gaussian_points(loadings.shape[-1], n_points, rng)
-    mean_label = teacher.mean_label(np.sqrt(norm2) * points[0])
-    points, mean_label = points.astype(np.float32), mean_label.astype(np.float32)
-    deep = [np.array(layer) for layer in zip(*solution.deep[: len(loadings)], strict=True)]
-    chunk = max(1, INTEGRAL_SIZE // (n_points * loadings.shape[1]))  # several steps at once, in cache
+def metric_integrals(network, teacher, metrics, root, loadings, small, n_points, rng) -> Array:
+    """Every metric of f(U) against Y for Z = root zeta, U = loadings_t (zeta, zeta') at each t (`joint_loadings`)."""
+    n_points, k, q = max(n_points, INTEGRAL_POINTS), len(root), loadings.shape[1]
+    xi, points = np.split(gaussian_points(1 + k + q, n_points, rng), [1])
+    Y = teacher.labels(root @ points[:k], xi[0]).astype(np.float32)
+    points = points.astype(np.float32)
+    V = [np.array(layer) for layer in zip(*small[: len(loadings)], strict=True)]
+    chunk = max(1, INTEGRAL_SIZE // (n_points * q))  # several steps at once, in cache
     errors = []
     for start in range(0, len(loadings), chunk):
-        B, *V = (array[start : start + chunk].astype(np.float32) for array in (loadings, *deep))
-        residual = network.output(B @ points, V) - mean_label
-        errors.append(np.mean(np.square(residual), axis=1, dtype=float))
-    return np.concatenate(errors) + teacher.noise**2
+        B, *V_chunk = (array[start : start + chunk].astype(np.float32) for array in (loadings, *V))
+        errors += [metrics.means(f - Y, Y) for f in network.output(B @ points, V_chunk)]
+    return np.array(errors)

@@ -3,31 +3,34 @@
 No derivative of S is needed: Gaussian integration by parts turns every response into a first moment. Written in the
 columns below, theory 4 is gradient descent itself on N samples of 1 + q + K features, X = B^T: a preactivation is
 Theta_t = w_t B and a step is w_(t+1) = w_t - eta <S_t, B>. Only the features are special: each new direction of the
-gradients brings one, Q_k / sqrt(phi) + Gc_k, which carries the memory and the fluctuation at once.
+gradients brings one, Q_k / sqrt(phi) + Gc_k, which carries the memory and the fluctuation at once. Where the features
+have several variances lambda_b (theory 6), each brings one for every block of them, with phi_b = m / n_b and a twin of
+its own, and its loadings move by lambda_b <S_t, B>.
 
 ======== ======================================================= ===========
 symbol   name                                                    shape
 ======== ======================================================= ===========
 <a, b>   mean over the N paths of a b^T
-F_0      Gaussian coordinates of Z and of U_0 given Z            (1 + q, N)
+F_0      Gaussian coordinates of Z and of U_0 given Z            (k + q, N)
 Q        Gram-Schmidt basis of S_0, S_1, ..                      (K, N)
 Gc       one fresh Gaussian per row of Q (its twin)              (K, N)
-B        columns: F_0, then Q / sqrt(phi) + Gc                   (1+q+K, N)
-w_t      loadings on them: A_t, then sqrt(phi) M_t               (q, 1+q+K)
+B        columns: F_0, then Q / sqrt(phi) + Gc                   (k+q+K, N)
+w_t      loadings on them: A_t, then sqrt(phi) M_t               (q, k+q+K)
 ======== ======================================================= ===========
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 
 from .network import Array
-from .paths import Solution, gaussian_points, whiten
+from .paths import Problem, Solution, gaussian_points, whiten
 from .results import require_memory
-from .training import divergence_bound, divergence_message, update
+from .training import Recording
 
 N_QUASI = 24  # twins drawn from the Sobol sequence: the first directions matter most, and halve the error
 BLOCK_ROWS = 128
@@ -81,10 +84,11 @@ class Rows:
         def fill(paths):
             tiles = _tiles(out[:, paths], len(padded))
             for i, (columns, block) in enumerate(self._filled()):
+                part = _tiles(block[:, paths], len(padded))
                 if i == 0:
-                    np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)), out=tiles)
+                    np.matmul(padded[:, columns], part, out=tiles)
                 else:
-                    tiles += np.matmul(padded[:, columns], _tiles(block[:, paths], len(padded)))
+                    tiles += np.matmul(padded[:, columns], part)
 
         list(self.map(fill, _stripes(self.n_paths)))
         return out[: len(coefficients)]
@@ -97,16 +101,17 @@ class Rows:
 
 def inner(few: Array, rows: Array, map: Callable = map) -> Array:
     """<few, rows>, added up tile by tile in double precision, shape (len(few), len(rows))."""
+    padded = _padded(few, few.dtype)
 
     def products(paths):
-        padded = _padded(few[:, paths], few.dtype)
-        return np.matmul(_tiles(padded, len(padded)), _tiles(rows[:, paths], len(padded)).swapaxes(1, 2)).sum(
-            axis=0, dtype=float
-        )
+        tiles = _tiles(padded[:, paths], len(padded)), _tiles(rows[:, paths], len(padded)).swapaxes(1, 2)
+        return np.add.reduce(np.matmul(*tiles), axis=0, dtype=float)
 
-    return sum(map(products, _stripes(few.shape[1])))[: len(few)] / few.shape[1]
+    first, *others = map(products, _stripes(few.shape[1]))
+    return sum(others, first)[: len(few)] / few.shape[1]
 
 
+@cache
 def _stripes(n_paths: int) -> list[slice]:
     """Cut the paths into stripes of whole tiles, and one with the rest."""
     whole = n_paths - n_paths % LARGEST_TILE
@@ -116,118 +121,127 @@ def _stripes(n_paths: int) -> list[slice]:
 
 def _tiles(rows: Array, n_few: int) -> Array:
     """View a stripe of rows (k, N) as (tiles, k, tile)."""
-    n_paths = rows.shape[1]
+    tile = _tile(rows.shape[1], n_few)
+    return rows.reshape(len(rows), -1, tile).swapaxes(0, 1)
+
+
+@cache
+def _tile(n_paths: int, n_few: int) -> int:
     largest = max(64, PRODUCT_SIZE // (n_few * BLOCK_ROWS))
     tile = min(LARGEST_TILE, 2 ** (largest.bit_length() - 1))
-    if n_paths % tile:
-        tile = n_paths
-    return rows.reshape(len(rows), n_paths // tile, tile).swapaxes(0, 1)
+    return tile if n_paths % tile == 0 else n_paths
 
 
 def _padded(few: Array, dtype) -> Array:
+    if len(few) % 4 == 0 and few.dtype == dtype:
+        return few
     padded = np.zeros((len(few) + -len(few) % 4, few.shape[1]), dtype)
     padded[: len(few)] = few
     return padded
 
 
-def memory_bytes(n_paths: int, n_directions: int, dtype) -> int:
-    """What one randomization takes: its points in double precision, and two rows for each direction."""
-    return n_paths * (3 * 8 * N_QUASI + 2 * n_directions * np.dtype(dtype).itemsize)
+def memory_bytes(n_paths: int, n_directions: int, n_blocks: int, dtype) -> int:
+    """What one randomization takes: its points in double precision, and 1 + n_blocks rows for each direction."""
+    return n_paths * (3 * 8 * N_QUASI + (1 + n_blocks) * n_directions * np.dtype(dtype).itemsize)
 
 
-def solve(
-    network, eta, teacher, overlaps, phi, *, n_paths, rng, step, tolerance, dtype=np.float32, quasi=True
-) -> Solution:
-    """The fast solver (theory 4): `descend_on_columns` in the limit of many features and samples."""
-    T, q = len(eta), network.widths[0]
-    reuse = np.isfinite(phi) and np.any(eta[:, 0])  # else there is neither memory nor fluctuation
+def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, quasi=True) -> Solution:
+    """The fast solver (theory 4, 6): `descend_on_columns` in the limit of many features and samples."""
+    network, rule, teacher, overlaps, phi, _ = problem
+    T, along = rule.n_steps, overlaps.signal_loadings()
+    known = along.shape[1]
+    reuse = np.isfinite(phi) and any(rule.moves(t, 0) for t in range(T))  # else there is neither memory nor fluctuation
     n_quasi = min(N_QUASI, n_paths // 16) if reuse else 0
-    require_memory(memory_bytes(n_paths, 64, dtype), f"{n_paths} paths", "lower n_paths")
-    points = gaussian_points(2 + q + n_quasi, n_paths, rng, quasi)
+    require_memory(memory_bytes(n_paths, 64, len(overlaps.variances), dtype), f"{n_paths} paths", "lower n_paths")
+    points = gaussian_points(1 + known + n_quasi, n_paths, rng, quasi)
     xi, points = points[0], points[1:]
-    Y = teacher.labels(np.sqrt(overlaps.signal_norm2) * points[0], xi).astype(dtype)
+    Y = teacher.labels(along @ points[:known], xi).astype(dtype)
     points = points.astype(dtype)
-    if overlaps.signal_norm2 == 0:  # Z is not there to be learned: keep sampling noise out of its loadings
-        points[0] = 0
-    stock = points[1 + q :]
+    block = known // len(overlaps.variances)
+    absent = ~along.any(axis=0) & (np.arange(known) % block < len(along))
+    points[:known][absent] = 0  # no signal there to be learned: keep sampling noise out of its loadings
+    stock = points[known:]
+    memory = np.sqrt(overlaps.fractions / phi) if reuse else np.zeros(0)  # 1 / sqrt(phi_b)
 
     def twins(d, t):
         nonlocal stock
-        if 6 * (len(columns) - 1 - q + d) > n_paths:
-            found = len(columns) - 1 - q + d
+        found = len(columns) - known + d * len(memory)
+        if 6 * found > n_paths:
             needed = 2 ** int(np.ceil(np.log2(12 * found * (T + 1) / (t + 1))))
             raise ValueError(
                 f"n_paths = {n_paths} is too small: at step {t} of {T} the gradients already span {found} "
                 f"directions; use n_paths = {needed} or more, fewer steps, or a larger tolerance"
             )
-        if len(stock) < d:
-            stock = np.concatenate([stock, whiten(rng.standard_normal((32 + d, n_paths), dtype))])
-        taken, stock = stock[:d], stock[d:]
-        return taken, np.eye(d) / np.sqrt(phi)
+        needed = d * len(memory)
+        if len(stock) < needed:
+            stock = np.concatenate([stock, whiten(rng.standard_normal((32 + needed, n_paths), dtype))])
+        taken, stock = stock[:needed], stock[needed:]
+        return taken, np.concatenate([scale * np.eye(d) for scale in memory])
 
-    columns = Rows(points[: 1 + q])
-    return descend_on_columns(
-        network, eta, overlaps, columns, Y, twins if reuse else None, rng=rng, step=step, tolerance=tolerance
-    )
+    columns = Rows(points[:known])
+    return descend_on_columns(problem, columns, Y, twins if reuse else None, rng=rng, step=step, tolerance=tolerance)
 
 
-def descend_on_columns(network, eta, overlaps, columns: Rows, Y: Array, twins, *, rng, step, tolerance) -> Solution:
-    """Gradient descent on features that are revealed when they are needed (theory 4).
+def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng, step, tolerance) -> Solution:
+    """Gradient descent on features that are revealed when they are needed (theory 4, 6).
 
     Parameters
     ----------
     columns : Rows
-        F_0 to begin with, (1 + q, N): the features along the signal and the initial weights.
+        F_0 to begin with, (B (k + q), N): the features along the signal and the initial weights, block by block.
     Y : (N,)
         Labels.
-    twins : callable (d, t) -> (d, N) array, (d, d) array; or None
-        Fresh Gaussian rows for d directions born at step t, and what the new columns owe to the gradients themselves.
-        None: no column is ever added.
+    twins : callable (d, t) -> (B d, N) array, (B d, d) array; or None
+        Fresh Gaussian rows for d directions born at step t, d in each block of features, and what the new columns owe
+        to the gradients themselves. None: no column is ever added.
     step : callable
         Called once per step.
     tolerance : float
         S_t brings new columns where its residual exceeds this fraction of |S_t|.
     """
-    T, N, dtype = len(eta), columns.n_paths, columns.dtype
+    network, rule, _, overlaps, *_ = problem
+    T, N, dtype, known = rule.n_steps, columns.n_paths, columns.dtype, len(columns)
     Q = Rows(np.zeros((0, N), dtype), columns.map)
-    w, V = overlaps.loadings(), list(overlaps.deep)
-    all_w, train_error, deep, status, message = [], [], [], "ok", ""
+    variances = np.repeat(overlaps.variances, known // len(overlaps.variances))  # of every column
+    w = w_before = overlaps.loadings()
+    V = V_before = list(overlaps.small)
+    all_w, recording = [], Recording(rule, problem.metrics, Y)
     try:
         for t in range(T + 1):
             step()
-            S, deep_gradients, residual = network.gradients(columns.combine(w), Y, [W.astype(dtype) for W in V])
-            error = float(np.mean(np.square(residual), dtype=float))
-            if t == 0:
-                bound = divergence_bound(error, Y)
-            if not error <= bound:
-                status, message = "diverged", divergence_message(t, error)
+            batch = rule.batch_weights(N, rng, dtype.type)
+            V_single = [W.astype(dtype) for W in V]
+            S, gradients, residual = network.gradients(columns.combine(w), Y, V_single, rule.loss, batch)
+            if not recording.record_step(residual, V):
                 break
-            train_error.append(error)
-            deep.append(V)
             all_w.append(w)
             if t == T:
                 break
-            V = [update(W, step, g / N) for W, step, g in zip(V, eta[t, 1:], deep_gradients, strict=True)]
-            if eta[t, 0] == 0:
-                continue
-            w = update(w, eta[t, 0], columns.coordinates(S))
-            born = _new_directions(Q, S, tolerance) if twins else S[:0]
-            if len(born):
-                fresh, own = twins(len(born), t)
-                born, fresh = _orthonormalised(Q, born, fresh)
+            V, V_before = rule.update_small(t, V, V_before, [g / N for g in gradients]), V
+            moves = rule.moves(t, 0)
+            drift = variances * columns.coordinates(S) if moves else np.zeros(1)
+            w, w_before = rule.update(t, 0, w, w_before, drift), w
+            born = _new_directions(Q, S, tolerance) if twins and moves else S[:0]
+            if d := len(born):
+                fresh, own = twins(d, t)
+                born, fresh, S_born = _orthonormalised(Q, born, fresh, S)
                 Q.append(born)
                 columns.append(own.astype(dtype) @ born + fresh)
+                variances = np.concatenate([variances, np.repeat(overlaps.variances, d)])
                 # a twin does not correlate with the gradient it was born from
-                w = np.concatenate([w, update(0.0, eta[t, 0], inner(S, born) @ own.T)], axis=1)
+                first = rule.update(t, 0, 0.0, 0.0, variances[-len(own) :] * (S_born @ own.T))
+                w = np.concatenate([w, first], axis=1)
+                w_before = np.concatenate([w_before, np.zeros_like(first)], axis=1)
     except KeyboardInterrupt:
-        status, message = "interrupted", f"interrupted: the arrays end at step {len(train_error) - 1} of {T}"
+        recording.interrupt()
+    status, message = recording.status, recording.message
     if status == "ok" and _defect(Q, rng) > np.finfo(dtype).eps ** 0.4:
         status, message = "inaccurate", "the basis lost orthogonality; use more samples or a larger tolerance"
-    known = overlaps.loadings().shape[1]
     loadings = np.zeros((len(all_w), *w.shape))
     for row, w_t in zip(loadings, all_w, strict=True):
         row[:, : w_t.shape[1]] = w_t
-    return Solution(train_error, deep, loadings[:, :, :known], loadings[:, :, known:], status=status, message=message)
+    parts = loadings[:, :, :known], loadings[:, :, known:]
+    return Solution(recording.train, recording.small, *parts, status=status, message=message)
 
 
 def _new_directions(Q: Rows, S: Array, tolerance: float) -> Array:
@@ -239,18 +253,21 @@ def _new_directions(Q: Rows, S: Array, tolerance: float) -> Array:
     return X.astype(S.dtype) @ S - Q.combine(X @ L) if len(X) else S[:0]
 
 
-def _orthonormalised(Q: Rows, born: Array, twins: Array) -> tuple[Array, Array]:
-    """New rows of Q made orthonormal, and their twins orthogonal to all of Q.
+def _orthonormalised(Q: Rows, born: Array, twins: Array, S: Array) -> tuple[Array, Array, Array]:
+    """New rows of Q made orthonormal, their twins orthogonal to all of Q, and <S, born>.
 
     The rows were orthogonal to Q already: a second projection, since one pass of Gram-Schmidt loses orthogonality after
     about a hundred rows. A twin knows nothing of the gradients before its birth, which the projection makes exact
     instead of true on average.
     """
+    d = len(born)
     both = np.concatenate([born, twins])
     both -= Q.combine(Q.coordinates(both))
-    born, twins = both[: len(born)], both[len(born) :]
-    born = np.linalg.inv(np.linalg.cholesky(inner(born, born))).astype(born.dtype) @ born
-    return born, twins - inner(twins, born).astype(twins.dtype) @ born
+    overlaps = inner(np.concatenate([both, S]), both[:d])
+    X = np.linalg.inv(np.linalg.cholesky(overlaps[:d]))
+    born = X.astype(born.dtype) @ both[:d]
+    overlaps = overlaps[d:] @ X.T
+    return born, both[d:] - overlaps[: len(twins)].astype(born.dtype) @ born, overlaps[len(twins) :]
 
 
 def _defect(Q: Rows, rng) -> float:

@@ -18,17 +18,15 @@ MOMENT_ROWS = 1000  # rows used for the second moment at most
 
 
 class Spectrum(NamedTuple):
-    """Gauss nodes of the spectral measure sum_j (lambda_j / n) delta(lambda_j), and Sigma itself where it is known."""
+    """Gauss nodes of the spectral measure sum_j (lambda_j / n) delta(lambda_j)."""
 
     nodes: Array
     """(J,) eigenvalues."""
     weights: Array
     """(J,), summing to the mean eigenvalue."""
-    covariance: Array | None
-    """(n, n) or None: of the features, to measure how far a fresh preactivation moves."""
 
 
-IDENTITY = Spectrum(np.ones(1), np.ones(1), None)
+IDENTITY = Spectrum(np.ones(1), np.ones(1))
 
 
 def gauss_nodes(values: Array, weights: Array, n_nodes: int) -> tuple[Array, Array]:
@@ -109,6 +107,28 @@ def population_spectrum(rows: Array) -> tuple[Array, Array]:
     return grid[frequencies > 0], frequencies[frequencies > 0]
 
 
+def eigen_directions(covariance, n_features: int) -> tuple[Array, Array | None]:
+    """The variances (n,) of a covariance and its eigenvectors (n, n), None where they are the features themselves.
+
+    Raises ValueError for anything but n variances >= 0 or a symmetric positive semidefinite matrix.
+    """
+    try:
+        given = np.asarray(covariance, float)
+    except (TypeError, ValueError):
+        given = np.full(1, np.nan)
+    if given.shape not in ((n_features,), (n_features, n_features)) or not np.all(np.isfinite(given)):
+        raise ValueError(
+            f"covariance must be {n_features} eigenvalues, a matrix ({n_features}, {n_features}), or for the estimator "
+            f"'empirical' or unlabelled rows (k, {n_features}), all finite; got shape {given.shape}"
+        )
+    if given.ndim == 2 and not np.allclose(given, given.T):
+        raise ValueError("a covariance matrix must be symmetric")
+    variances, directions = (given, None) if given.ndim == 1 else np.linalg.eigh(given)
+    if variances.min() < -1e-8 * variances.max() or variances.max() <= 0:
+        raise ValueError(f"covariance needs eigenvalues >= 0, not all 0; the smallest is {variances.min():.3g}")
+    return np.maximum(variances, 0), directions
+
+
 def spectrum_of(covariance, X: Array) -> Spectrum:
     """Nodes for what `augmented_gradient_descent` accepts as `covariance`; X (m, n) are the training rows.
 
@@ -121,23 +141,15 @@ def spectrum_of(covariance, X: Array) -> Spectrum:
         if covariance != "empirical":
             raise ValueError(f"covariance must be None, 'empirical' or an array; got {covariance!r}")
         return _from_rows(X)
-    try:
-        given = np.asarray(covariance, float)
-    except (TypeError, ValueError):
-        given = np.full(1, np.nan)
-    if given.ndim not in (1, 2) or given.shape[-1] != n or not np.all(np.isfinite(given)):
-        raise ValueError(
-            f"covariance must be None, 'empirical', {n} eigenvalues, a matrix ({n}, {n}) or unlabelled rows (k, {n}), "
-            f"all finite; got shape {given.shape}"
-        )
-    if given.ndim == 2 and (len(given) != n or not np.allclose(given, given.T)):
-        return _from_rows(given)
-    eigenvalues = given if given.ndim == 1 else np.linalg.eigvalsh(given)
-    if eigenvalues.min() < -1e-8 * eigenvalues.max(initial=0) or eigenvalues.max() <= 0:
-        raise ValueError(f"covariance needs eigenvalues >= 0, not all 0; the smallest is {eigenvalues.min():.3g}")
-    eigenvalues = np.maximum(eigenvalues, 0)
-    nodes, weights = gauss_nodes(eigenvalues, eigenvalues / n, N_NODES)
-    return Spectrum(nodes, weights, given if given.ndim == 2 else None)
+    shape = np.shape(covariance)
+    if len(shape) == 2 and shape[1] == n and (shape[0] != n or not np.allclose(covariance, np.transpose(covariance))):
+        rows = np.asarray(covariance, float)
+        if not np.all(np.isfinite(rows)):
+            raise ValueError("the rows given as covariance must be all finite; they hold NaN or infinite entries")
+        return _from_rows(rows)
+    variances, directions = eigen_directions(covariance, n)
+    nodes, weights = gauss_nodes(variances, variances / n, N_NODES)
+    return Spectrum(nodes, weights)
 
 
 def _from_rows(rows: Array) -> Spectrum:
@@ -147,10 +159,4 @@ def _from_rows(rows: Array) -> Spectrum:
     rows = np.asarray(rows, float)
     values, frequencies = population_spectrum(rows)
     nodes, weights = gauss_nodes(values, values * frequencies, N_NODES)
-    rows = (rows - rows.mean(axis=0)) * np.sqrt(k / (k - 1))
-    mean, second = spread_of_rows(rows)
-    # the matrix itself: shrunk towards its mean so that its spread is the unbiased one (Ledoit and Wolf 2004)
-    sample = rows.T @ rows / k
-    spread = np.sum(sample**2) / n - mean**2
-    kept = np.clip((second - mean**2) / spread, 0, 1) if spread > 0 else 0.0
-    return Spectrum(nodes, weights, kept * sample + (1 - kept) * mean * np.eye(n))
+    return Spectrum(nodes, weights)

@@ -2,77 +2,208 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from .losses import Loss, Metrics, as_loss, require_binary
+
 # Training counts as diverged once the training error exceeds this multiple of its scale at the start.
 DIVERGENCE_FACTOR = 1e6
+SCHEDULES = {
+    "step_size": "a finite number >= 0",
+    "momentum": "a finite number >= 0 and < 1",
+    "weight_decay": "a finite number >= 0",
+}
 
 
 @dataclass(frozen=True)
 class Training:
-    """Full-batch gradient descent on the mean loss (theory 1).
+    """Gradient descent on the mean loss (theory 1, 6), layer by layer
+
+    ``W <- W + momentum (W - W before) - step_size (gradient + weight_decay W)``.
 
     Parameters
     ----------
-    step_size : float, sequence of L floats, or array (n_steps, L)
-        One for all layers, one per layer, or one per step and layer; 0 freezes a layer. All are O(1): the
-        theory's scaling divides by m alone.
+    step_size, momentum, weight_decay : float, sequence of L floats, array (n_steps, L), or callable of t
+        One for all layers, one per layer, one per step and layer, or a schedule: a function of t = 0..n_steps - 1 that
+        returns one number or one per layer. A step size of 0 freezes a layer. All are O(1): the theory's scaling
+        divides by m alone. Momentum is Polyak's heavy ball. Weight decay is coupled: it is the gradient of
+        ``weight_decay |W|^2 / 2``, so it is multiplied by the step size and enters the momentum. Biases follow the
+        rule of their layer but do not decay.
     n_steps : int
         Number of steps T >= 0; results have T + 1 values, t = 0..T.
+    batch_fraction : float
+        Each step uses fresh random rows, this fraction b of them, for all layers; gradients are divided by b m.
+    batch : str
+        ``"fixed"``: exactly round(b m) rows, without replacement within a step; ``"bernoulli"``: every row with
+        probability b. The theory of both is the same.
+    loss : str, callable, pair or `Loss`
+        squared, logistic (labels -1 and +1), huber, pseudo_huber, absolute; or the derivative ``(f, y) -> dl/df``,
+        alone or as a pair with the second derivative. Reported errors stay squared errors and `metrics`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range, shapes that fit nothing, or an unknown loss.
 
     Examples
     --------
     >>> import sedyn
     >>> sedyn.Training(step_size=(0.2, 0.0), n_steps=40).step_sizes(n_layers=2).shape
     (40, 2)
+    >>> decaying = sedyn.Training(lambda t: 0.3 / (1 + t) ** 0.5, 100, momentum=0.9, batch_fraction=0.25)
+    >>> decaying.step_sizes(n_layers=3)[3].tolist()
+    [0.15, 0.15, 0.15]
     """
 
-    step_size: float | tuple | np.ndarray
+    step_size: float | tuple | np.ndarray | Callable
     n_steps: int
+    momentum: float | tuple | np.ndarray | Callable = 0.0
+    weight_decay: float | tuple | np.ndarray | Callable = 0.0
+    batch_fraction: float = 1.0
+    batch: str = "fixed"
+    loss: str | Callable | tuple | Loss = "squared"
 
     def __post_init__(self):
-        if int(self.n_steps) != self.n_steps or self.n_steps < 0:
+        n_steps, fraction = _numbers(self.n_steps), _numbers(self.batch_fraction)
+        if n_steps.ndim or not (np.isfinite(n_steps) and n_steps >= 0 and n_steps == n_steps // 1):
             raise ValueError(f"n_steps must be an integer, 0 or more; got {self.n_steps!r}")
-        try:
-            steps = np.asarray(self.step_size, float)
-        except (TypeError, ValueError):
-            steps = np.array(np.nan)
-        if steps.ndim > 2 or not np.all(np.isfinite(steps)) or np.any(steps < 0):
-            raise ValueError(
-                "step_size must be a finite number >= 0, one per layer, or an array (n_steps, n_layers); "
-                f"got {self.step_size!r}"
-            )
+        for name in SCHEDULES:
+            given = getattr(self, name)
+            if not callable(given):
+                values = _numbers(given)
+                if values.ndim > 2 or not _allowed(name, values):
+                    raise ValueError(
+                        f"{name} must be {SCHEDULES[name]}, one per layer, an array (n_steps, n_layers), or a callable "
+                        f"of t; got {given!r}"
+                    )
+        if fraction.ndim or not 0 < fraction <= 1:
+            raise ValueError(f"batch_fraction must lie in (0, 1]; got {self.batch_fraction!r}")
+        if self.batch not in ("fixed", "bernoulli"):
+            raise ValueError(f"batch must be 'fixed' or 'bernoulli'; got {self.batch!r}")
+        as_loss(self.loss)
 
     def step_sizes(self, n_layers: int) -> np.ndarray:
         """The step sizes eta[t, l] as an array (n_steps, n_layers).
 
-        Raises ValueError when the given shape fits neither (n_layers,) nor (n_steps, n_layers).
+        Raises ValueError when the given shape fits neither (n_layers,) nor (n_steps, n_layers), or a schedule returns
+        something else.
         """
-        eta = np.asarray(self.step_size, float)
-        if eta.ndim and eta.shape not in ((n_layers,), (self.n_steps, n_layers)):
+        return self._schedule("step_size", n_layers)
+
+    def _schedule(self, name: str, n_layers: int) -> np.ndarray:
+        given, T = getattr(self, name), self.n_steps
+        if callable(given):
+            rows = [_numbers(given(t)) for t in range(T)]
+            if any(row.shape not in ((), (n_layers,)) or not _allowed(name, row) for row in rows):
+                raise ValueError(f"the schedule {name} must return {SCHEDULES[name]}, or {n_layers} of them")
+            return np.array([np.broadcast_to(row, n_layers) for row in rows]).reshape(T, n_layers)
+        values = np.asarray(given, float)
+        if values.ndim and values.shape not in ((n_layers,), (T, n_layers)):
             raise ValueError(
-                f"step_size has shape {eta.shape}; for {n_layers} layers and {self.n_steps} steps give one number, "
-                f"{n_layers} numbers (one per layer) or an array of shape ({self.n_steps}, {n_layers})"
+                f"{name} has shape {values.shape}; for {n_layers} layers and {T} steps give one number, {n_layers} "
+                f"numbers (one per layer), an array of shape ({T}, {n_layers}), or a callable of t"
             )
-        return np.broadcast_to(eta, (self.n_steps, n_layers))
+        return np.broadcast_to(values, (T, n_layers))
+
+    def rule(self, n_layers: int) -> Rule:
+        """What a run over n_layers layers needs of all this."""
+        step_size, momentum, weight_decay = (
+            self._schedule(name, n_layers).tolist() for name in ("step_size", "momentum", "weight_decay")
+        )
+        loss = as_loss(self.loss)
+        return Rule(self.n_steps, step_size, momentum, weight_decay, self.batch_fraction, self.batch, loss)
 
 
-def update(value, step_size: float, gradient):
-    """One step of the linear rule, for a weight matrix or for the coefficients that express it (theory 2, 4)."""
-    return value - step_size * gradient
+def _numbers(value) -> np.ndarray:
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError):
+        return np.array(np.nan)
 
 
-def divergence_bound(error: float, labels: np.ndarray) -> float:
-    """The training error above which a run that started at `error` on these labels has diverged."""
-    bound = DIVERGENCE_FACTOR * (error + float(np.mean(np.square(labels))) + 1e-300)
-    return min(np.finfo(float).max, bound)  # infinity and NaN are beyond every bound
+def _allowed(name: str, values: np.ndarray) -> bool:
+    return bool(np.all(np.isfinite(values) & (values >= 0)) and (name != "momentum" or np.all(values < 1)))
 
 
-def divergence_message(step: int, error: float) -> str:
-    """What results say about a run that stopped being finite."""
-    return (
-        f"training diverged at step {step} (training error {error:.3g}): the arrays end at step {step - 1}; "
-        "lower step_size or the scale of the initial weights"
-    )
+@dataclass(frozen=True)
+class Rule:
+    """A `Training` written out: numbers ``[t][layer]``, plain floats that leave float32 arrays what they are."""
+
+    n_steps: int
+    step_size: list[list[float]]
+    momentum: list[list[float]]
+    weight_decay: list[list[float]]
+    batch_fraction: float
+    batch: str
+    loss: Loss
+
+    def update(self, t: int, layer: int, value, previous, gradient, decays: bool = True):
+        """One step of the linear rule, for weights or for the coefficients that express them (theory 2, 4, 6)."""
+        step, momentum, decay = self.step_size[t][layer], self.momentum[t][layer], self.weight_decay[t][layer]
+        new = value - step * gradient
+        if momentum:
+            new = new + momentum * (value - previous)
+        if decay and decays:
+            new = new - (step * decay) * value
+        return new
+
+    def update_small(self, t: int, values: list, previous: list, gradients) -> list:
+        """The same for W_2, .., W_L and then, if there are any, the biases b_1, .., b_L."""
+        n_deep = len(self.step_size[t]) - 1
+        rows = enumerate(zip(values, previous, gradients, strict=True))
+        return [self.update(t, i + 1 if i < n_deep else i - n_deep, *row, decays=i < n_deep) for i, row in rows]
+
+    def moves(self, t: int, layer: int) -> bool:
+        """Whether the layer moves in this step."""
+        return self.step_size[t][layer] != 0 or self.momentum[t][layer] != 0
+
+    def batch_weights(self, n_samples: int, rng: np.random.Generator, dtype=float):
+        """The factor on each sample's gradient in the next step, 1 / b in the batch and 0 outside; None: all are in."""
+        if self.batch_fraction == 1:
+            return None
+        if self.batch == "bernoulli":
+            return (rng.random(n_samples) < self.batch_fraction).astype(dtype) * dtype(1 / self.batch_fraction)
+        size = max(1, round(self.batch_fraction * n_samples))
+        weights = np.zeros(n_samples, dtype)
+        weights[rng.permutation(n_samples)[:size]] = n_samples / size
+        return weights
+
+
+class Recording:
+    """Errors and small weights of a run or a solution, kept step by step, so that stopping early loses nothing.
+
+    ValueError is raised where the loss or a metric does not fit the labels.
+    """
+
+    def __init__(self, rule: Rule, metrics: Metrics, labels: np.ndarray):
+        metrics.validate(labels)
+        require_binary(f"the loss {rule.loss.name!r}", rule.loss.name, labels)
+        self.n_steps, self.metrics, self.labels = rule.n_steps, metrics, labels
+        self.train: list[np.ndarray] = []  # squared error, then the metrics
+        self.small: list[list[np.ndarray]] = []
+        self.status, self.message = "ok", ""
+
+    def record_step(self, residual: np.ndarray, small: list[np.ndarray]) -> bool:
+        """Take in the residuals f - y and the small weights of one step; False when training has diverged."""
+        train, t = self.metrics.means(residual, self.labels), len(self.train)
+        if not t:
+            bound = DIVERGENCE_FACTOR * (train[0] + float(np.mean(np.square(self.labels))) + 1e-300)
+            self._bound = min(np.finfo(float).max, bound)  # infinity and NaN are beyond every bound
+        if not train[0] <= self._bound:
+            self.status = "diverged"
+            self.message = (
+                f"training diverged at step {t} (training error {train[0]:.3g}): the arrays end at step {t - 1}; "
+                "lower step_size or the scale of the initial weights"
+            )
+            return False
+        self.train.append(train)
+        self.small.append(small)
+        return True
+
+    def interrupt(self) -> None:
+        """Say that the recording ends here."""
+        last = len(self.train) - 1
+        self.status, self.message = "interrupted", f"interrupted: the arrays end at step {last} of {self.n_steps}"

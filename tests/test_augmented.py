@@ -20,8 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sedyn.AssumptionWarning")
 def slow_estimate(network, training, weights, X, y):
     """Theory 5 written out for one sample at a time, in plain loops."""
     m, n = X.shape
-    eta = training.step_sizes(network.n_layers)
-    T, q = len(eta), network.widths[0]
+    rule, T, q = training.rule(network.n_layers), training.n_steps, network.widths[0]
     run = sedyn.gradient_descent(network, training, weights, X, y, preactivations_at="all")
     D = np.zeros((m, T, T, q, q))
     R, rho = np.zeros((T, T, q, q)), np.zeros((T + 1, T, q, q))
@@ -48,7 +47,8 @@ def slow_estimate(network, training, weights, X, y):
                 drift = np.eye(q) * (r == t) * n / m
                 for s in range(r + 1, t + 1):
                     drift = drift + R[t, s] @ rho[s, r]
-                rho[t + 1, r] = rho[t, r] - eta[t, 0] * drift
+                kept = rule.momentum[t][0] * (rho[t, r] - rho[t - 1, r]) if t else 0.0
+                rho[t + 1, r] = rho[t, r] + kept - rule.step_size[t][0] * drift
     return np.array(estimate)
 
 
@@ -64,6 +64,21 @@ def test_matches_the_written_out_recursion(rng):
     plain = sedyn.gradient_descent(network, training, weights, X, y)
     np.testing.assert_allclose(run.train_error, plain.train_error, rtol=1e-12)
     assert plain.estimated_error is None
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.6])
+@pytest.mark.parametrize("frozen", [(0, 1), (1, 3, 4), (5, 6, 7)])
+def test_a_pause_of_the_first_layer_keeps_its_memory(rng, frozen, momentum):
+    network, _, teacher, overlaps, _ = general_problem()
+    step_size, pausing = np.full((8, 3), 0.3), np.full((8, 3), momentum)
+    step_size[frozen, 0] = pausing[frozen, 0] = 0
+    training = sedyn.Training(step_size, 8, momentum=pausing)
+    weights, signal = weights_with(overlaps, 20, rng)
+    X, y = teacher.sample(30, signal, rng=rng)
+    slow = slow_estimate(network, training, weights, X, y)
+    for options in ({"method": "exact"}, {"tolerance": 1e-5}):
+        run = sedyn.augmented_gradient_descent(network, training, weights, X, y, **options)
+        np.testing.assert_allclose(run.estimated_error, slow, rtol=1e-5)
 
 
 @pytest.mark.parametrize("features", ["gaussian", "rademacher"])
@@ -151,19 +166,19 @@ def test_few_weighted_rows_stand_for_all(name, tangent_rows, n_steps, rng):
 def jackknife_spread(network, training, weights, X, y):
     """tr F at every step by its definition: one tangent of W_1 per set of signs, beside the exact memory."""
     m, q = len(y), network.widths[0]
-    eta = training.step_sizes(network.n_layers)
-    memory = ExactMemory(len(eta), LowRankMemory(q, m, m / X.shape[1], spectrum_of(None, X), 1e-2, m, None))
+    rule = training.rule(network.n_layers)
+    memory = ExactMemory(rule.n_steps, LowRankMemory(q, m, m / X.shape[1], spectrum_of(None, X), 1e-2, m, None))
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (8, m))
     dW = [np.zeros_like(weights.first) for _ in signs]
     found = []
-    for state in descend(network, eta, weights, X, y):
+    for state in descend(network, rule, weights, X, y):
         found.append((np.mean([np.sum(W**2) for W in dW]), np.trace(memory.spread)))
-        if state.t < len(eta):
-            J = network.hessian(state.u, y, state.deep)
+        if state.t < rule.n_steps:
+            J = network.hessian(state.u, y, state.small)
             for s, W in zip(signs, dW, strict=True):  # row i weighs 1 + s_i and does not react to its own sign
                 dS = np.einsum("abm,bm->am", J, (X @ W).T - s * memory.memory) + s * state.S
-                W -= eta[state.t, 0] / m * X.T @ dS.T
-            memory.extend(state.S, J, eta[state.t, 0])
+                W -= rule.step_size[state.t][0] / m * X.T @ dS.T
+            memory.extend(state.t, state.S, J, rule)
     return np.array(found).T
 
 
@@ -310,11 +325,11 @@ def test_metrics_in_one_pass(rng):
     )
     assert run.metrics == ("squared", "absolute", "zero_one", "fourth")
     np.testing.assert_allclose(run.estimated_metrics[:, 0], run.estimated_error)
-    np.testing.assert_allclose(run.test_metrics[:, 0], run.generalization_error)
-    z = (run.estimated_metrics - run.test_metrics) / run.estimated_metrics_stderr
+    np.testing.assert_allclose(run.generalization_metrics[:, 0], run.generalization_error)
+    z = (run.estimated_metrics - run.generalization_metrics) / run.estimated_metrics_stderr
     assert np.abs(z).max() < 5 and run.estimated_metrics[-1, 2] < 0.5
     final = np.mean(np.sign(network.predict(run.final, test[0])) != test[1])
-    np.testing.assert_allclose(run.test_metrics[-1, 2], final)
+    np.testing.assert_allclose(run.generalization_metrics[-1, 2], final)
 
 
 def test_stopped_weights_are_those_of_the_best_step(rng):
@@ -393,27 +408,27 @@ def test_warnings_are_issued_and_kept(rng):
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    "options, error, message",
     [
-        ({"covariance": "sample"}, "covariance must be None, 'empirical' or an array"),
-        ({"covariance": np.ones(3)}, "30 eigenvalues, a matrix"),
-        ({"covariance": -np.ones(30)}, "eigenvalues >= 0"),
-        ({"covariance": np.full((30, 30), np.nan)}, "all finite"),
-        ({"covariance": np.ones((5, 30))}, "5 rows are too few"),
-        ({"metrics": ("hinge",)}, "unknown metric 'hinge'; use one of squared"),
-        ({"metrics": ("zero_one",)}, "labels -1 and .1"),
-        ({"metrics": (3,)}, "a metric is a name or a callable"),
-        ({"metrics": (lambda f, y: 0.0,)}, "one loss per sample"),
-        ({"method": "fast"}, "unknown method 'fast'"),
-        ({"tolerance": 0}, "tolerance must lie between 0 and 1"),
-        ({"method": "auto"}, "unknown method 'auto'"),
-        ({"tangent_rows": 0}, "tangent_rows must be"),
+        ({"covariance": "sample"}, ValueError, "covariance must be None, 'empirical' or an array"),
+        ({"covariance": np.ones(3)}, ValueError, "30 eigenvalues, a matrix"),
+        ({"covariance": -np.ones(30)}, ValueError, "eigenvalues >= 0"),
+        ({"covariance": np.full((30, 30), np.nan)}, ValueError, "all finite"),
+        ({"covariance": np.ones((5, 30))}, ValueError, "5 rows are too few"),
+        ({"metrics": ("hinge",)}, ValueError, "unknown metric 'hinge'; use one of squared"),
+        ({"metrics": ("zero_one",)}, ValueError, "labels -1 and .1"),
+        ({"metrics": (3,)}, TypeError, "a metric is a name or a callable"),
+        ({"metrics": (lambda f, y: 0.0,)}, ValueError, "one loss per sample"),
+        ({"method": "fast"}, ValueError, "unknown method 'fast'"),
+        ({"tolerance": 0}, ValueError, "tolerance must lie between 0 and 1"),
+        ({"method": "auto"}, ValueError, "unknown method 'auto'"),
+        ({"tangent_rows": 0}, ValueError, "tangent_rows must be"),
     ],
 )
-def test_bad_options(options, message, rng):
+def test_bad_options(options, error, message, rng):
     network = sedyn.Network((2, 1), ("tanh", "identity"))
     X, y = rng.standard_normal((50, 30)), rng.standard_normal(50)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(error, match=message):
         sedyn.augmented_gradient_descent(network, sedyn.Training(0.1, 3), network.init(30, rng), X, y, **options)
 
 
@@ -434,5 +449,6 @@ def test_the_estimator_cannot_see_the_teacher_or_the_theory():
         if module and module not in seen:
             seen.add(module)
             todo += package_imports(module)
-    assert not seen & {"data", "evolution", "projection", "tabular"}
+    assert {"responses", "memory", "losses", "training"} <= seen  # the imports were followed
+    assert not seen & {"data", "overlaps", "paths", "evolution", "projection", "tangent", "dice", "tabular"}
     assert "evolution" not in package_imports("descent") and "descent" not in package_imports("evolution")

@@ -2,14 +2,15 @@
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
 import matplotlib
 import numpy as np
 import pytest
 
+import claims
 import sedyn
-from sedyn import claims
 
 matplotlib.use("Agg")
 
@@ -114,14 +115,22 @@ def test_write_makes_figures_and_keeps_the_rest_of_the_page(tmp_path, monkeypatc
     assert "- x: 1.23 ± 0.1" in before and "seed 0" in before and "3 runs" in before
     claims.write(tmp_path, ["second"], paper=True)
     after = page.read_text()
-    assert after == before.replace("`sedyn.claims.second`: paper False", "`sedyn.claims.second`: paper True")
+    assert after == before.replace("`claims.second`: paper False", "`claims.second`: paper True")
     assert "[1/1] second" in capsys.readouterr().out
     with pytest.raises(ValueError, match="unknown claims \\['third'\\]"):
         claims.write(tmp_path, ["third"])
 
 
+def test_figures_are_made_in_processes_of_their_own(tmp_path):
+    """Spawned, as `write` does it: they find the module, and the claims in it, by themselves."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        page = claims.write(tmp_path, ["deep_concentration"], paper=False, executor=executor)
+    assert (tmp_path / "deep_concentration.png").stat().st_size > 5000
+    assert "`claims.deep_concentration`" in page.read_text()
+
+
 def test_claims_and_matplotlib_are_imported_only_when_asked_for():
-    code = "import sys, sedyn; print('matplotlib' in sys.modules, 'sedyn.claims' in sys.modules)"
+    code = "import sys, sedyn; print('matplotlib' in sys.modules, 'claims' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from sedyn import claims
+import claims
 
 matplotlib.use("Agg")
 

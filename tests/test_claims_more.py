@@ -3,7 +3,7 @@
 import matplotlib
 import numpy as np
 
-from sedyn import claims
+import claims
 
 matplotlib.use("Agg")
 

@@ -216,7 +216,7 @@ def with_nan(X, y, weights):
         (bad(weights=lambda X, y, w: sedyn.Weights(w.first * np.nan, w.deep)), "weights.first must be finite"),
         (
             bad(weights=lambda X, y, w: sedyn.Weights(w.first, tuple(W * np.inf for W in w.deep))),
-            "deep weights must be finite",
+            "deep weights and biases must be finite",
         ),
         (bad(test=lambda X, y, w: (X[:, :5], y)), "X_test has 5 columns; expected 60"),
         (bad(dtype="int32"), "float64 or float32"),

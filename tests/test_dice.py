@@ -107,9 +107,9 @@ def revealed(problem, m, n, rng, monkeypatch):
         frame = np.column_stack([frame, outside @ (R * signs)])
         return signs[:, None] * T
 
-    def capture(network, eta, overlaps, columns, Y, *arguments, **options):
+    def capture(problem, columns, Y, *arguments, **options):
         seen.update(columns=columns, Y=Y)
-        return descend(network, eta, overlaps, columns, Y, *arguments, **options)
+        return descend(problem, columns, Y, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(dice, "gaussian_triangle", triangle)
@@ -270,7 +270,7 @@ def test_no_signal():
     """Labels are the link of 0 and noise: there is no overlap, and training fits the noise all the same."""
     overlaps = sedyn.Overlaps(np.eye(3), np.zeros(3), 0.0, general_problem()[3].deep)
     result = run(overlaps=overlaps, teacher=sedyn.SingleIndex("tanh", 0.5), n_steps=20)
-    assert result.signal_norm == 0 and np.all(result.c == 0)
+    assert result.signal_loadings.shape == (1, 4) and np.all(result.signal_loadings == 0) and np.all(result.c == 0)
     assert result.train_error[-1] < 0.25 < result.generalization_error[-1]
 
 

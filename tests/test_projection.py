@@ -37,10 +37,11 @@ def test_new_directions_and_twins_are_orthonormal_to_all_before(rng):
     S += 0.1 * rng.standard_normal((2, n)) * [[1.0], [1e-5]]  # one new direction, one below tolerance
     born = projection._new_directions(Q, S, 1e-3)
     assert len(born) == 1
-    born, twins = projection._orthonormalised(Q, born, rng.standard_normal((1, n)))
+    born, twins, S_born = projection._orthonormalised(Q, born, rng.standard_normal((1, n)), S)
     np.testing.assert_allclose(Q.coordinates(np.concatenate([born, twins])), 0, atol=1e-12)
     np.testing.assert_allclose(born @ born.T / n, 1, atol=1e-12)
     np.testing.assert_allclose(born @ twins.T / n, 0, atol=1e-12)
+    np.testing.assert_allclose(S_born, S @ born.T / n, atol=1e-12)
 
 
 def test_single_and_double_precision_agree_within_their_standard_errors():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import sedyn
+from sedyn.evolution import validate_problem
 from sedyn.tangent import _ExtendedCholesky
 from tests.conftest import general_problem, rms, weights_with
 
@@ -89,26 +90,18 @@ def test_extended_cholesky_of_a_singular_covariance(rng):
 def test_quasi_and_plain_monte_carlo_agree(solver):
     from sedyn import projection, tangent
 
-    network, training, *rest = general_problem(n_steps=6)
-    eta = training.step_sizes(3)
+    problem = validate_problem(*general_problem(n_steps=6))
     solve = tangent.solve if solver == "tangent" else projection.solve
     more = {} if solver == "tangent" else {"tolerance": 1e-3}
     errors = {
         quasi: np.array(
             [
                 solve(
-                    network,
-                    eta,
-                    *rest,
-                    n_paths=2**12,
-                    rng=np.random.default_rng(seed),
-                    step=lambda: None,
-                    quasi=quasi,
-                    **more,
-                ).train_error
+                    problem, n_paths=2**12, rng=np.random.default_rng(seed), step=lambda: None, quasi=quasi, **more
+                ).train
                 for seed in range(10)
             ]
-        )
+        )[:, :, 0]
         for quasi in (True, False)
     }
     se = np.sqrt(sum(e.var(axis=0, ddof=1) / len(e) for e in errors.values()))

@@ -1,14 +1,15 @@
 """The paper's claims, one function each: a figure, and the numbers by which it agrees with the theory.
 
-Import it explicitly (``import sedyn.claims``); it brings in matplotlib. Each function takes ``paper`` (False: a few
-seconds, for notebooks and tests; True: more runs and features) and ``rng``, and returns a `Claim`. To add a claim,
-write such a function under ``@claim``; `write` makes every figure and the gallery page.
+The notebooks beside it ``import claims``; ``python notebooks/claims.py figures`` makes every figure and the gallery
+page in that folder (`write`). Each function takes ``paper`` (False: a few seconds, for notebooks and tests; True: more
+runs and features) and ``rng``, and returns a `Claim`. To add a claim, write such a function under ``@claim``.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -24,15 +25,28 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from . import plot
-from .augmented import AssumptionWarning, augmented_gradient_descent
-from .baselines import Wide, linearized_gradient_descent, widen
-from .data import SingleIndex, random_signal
-from .descent import Trajectory, gradient_descent
-from .evolution import Evolution, Overlaps, population_error, population_errors, state_evolution
-from .network import Array, Network, Weights
-from .selection import early_stop, tune
-from .training import Training
+from sedyn import (
+    AssumptionWarning,
+    Evolution,
+    Network,
+    Overlaps,
+    SingleIndex,
+    Training,
+    Trajectory,
+    Weights,
+    augmented_gradient_descent,
+    early_stop,
+    gradient_descent,
+    plot,
+    population_error,
+    population_errors,
+    random_signal,
+    state_evolution,
+    tune,
+)
+from sedyn.baselines import Wide, linearized_gradient_descent, widen
+
+Array = np.ndarray
 
 BLUE, RED, GREEN = "#0072B2", "#D55E00", "#009E73"
 
@@ -984,15 +998,19 @@ def _section(name: str, made: Claim, seed) -> str:
     rows = "\n".join(f"- {line}" for line in made.lines())
     return (
         f"## {made.title}\n\n{made.statement}\n\n![{made.title}]({name}.png)\n\n"
-        f"`sedyn.claims.{name}`: {made.parameters}; seed {seed}; {made.n_runs} runs. Measured:\n\n{rows}\n\n"
+        f"`claims.{name}`: {made.parameters}; seed {seed}; {made.n_runs} runs. Measured:\n\n{rows}\n\n"
     )
 
 
 def _write_page(page: Path, sections: dict[str, str]) -> None:
     head = (
-        "# Figures, one per claim\n\nEach is made by one function of `sedyn.claims`; a number behind ± is a standard "
-        "error. `sedyn.claims.write` makes this page.\n\n"
+        "# Figures, one per claim\n\nEach is made by one function of `notebooks/claims.py`; a number behind ± is a "
+        "standard error. `make figures` makes this page.\n\n"
     )
     order = [name for name in CLAIMS if name in sections]
     body = "".join(f"<!-- {name} -->\n{sections[name]}" for name in order)
     page.write_text((head + body).rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])
