@@ -36,11 +36,11 @@ else
 	@echo "no notebooks"
 endif
 
-figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (20 minutes)
+figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (13 minutes)
 	$(BIN)/python -m sedyn run --output figures/main.png
 	$(BIN)/python notebooks/claims.py figures
 
-bench: .venv/run.stamp ## every timing, side by side: benchmarks/README.md and its figures (20 minutes)
+bench: .venv/run.stamp ## every timing, side by side: benchmarks/README.md and its figures (27 minutes)
 	$(BIN)/python benchmarks
 
 check: .venv/all.stamp ## formatting, lint and types
