@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import special
 
-from .losses import LOSSES, Loss
+from .losses import LOSSES, Loss, central_difference
 
 Array = np.ndarray
 
@@ -110,14 +110,7 @@ def as_activation(spec) -> Activation:
         return ACTIVATIONS[spec]
     if isinstance(spec, (tuple, list)) and len(spec) in (2, 3) and all(callable(part) for part in spec):
         value, derivative = spec[:2]
-        if len(spec) == 3:
-            second = spec[2]
-        else:
-            step = 1e-5  # error about step^2 f''''/6 + eps/step, 1e-11 either way
-
-            def second(a):
-                return (derivative(a + step) - derivative(a - step)) / (2 * step)
-
+        second = spec[2] if len(spec) == 3 else central_difference(derivative)
         name = getattr(value, "__name__", "custom")
         return Activation(name, value, lambda a, h: derivative(a), lambda a, h: second(a))
     raise TypeError(f"an activation is a registered name or a pair of callables (value, derivative); got {spec!r}")

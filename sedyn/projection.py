@@ -1,7 +1,7 @@
 """The fast solver of the state evolution: gradient descent on a growing set of random columns (theory 4).
 
 No derivative of S is needed: Gaussian integration by parts turns every response into a first moment. Written in the
-columns below, theory 4 is gradient descent itself on N samples of 1 + q + K features, X = B^T: a preactivation is
+columns below, theory 4 is gradient descent itself on N samples of k + q + K features, X = B^T: a preactivation is
 Theta_t = w_t B and a step is w_(t+1) = w_t - eta <S_t, B>. Only the features are special: each new direction of the
 gradients brings one, Q_k / sqrt(phi) + Gc_k, which carries the memory and the fluctuation at once. Where the features
 have several variances lambda_b (theory 6), each brings one for every block of them, with phi_b = m / n_b and a twin of
@@ -165,17 +165,17 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
 
     def twins(d, t):
         nonlocal stock
-        found = len(columns) - known + d * len(memory)
+        n_new = d * len(memory)
+        found = len(columns) - known + n_new
         if 6 * found > n_paths:
             needed = 2 ** int(np.ceil(np.log2(12 * found * (T + 1) / (t + 1))))
             raise ValueError(
                 f"n_paths = {n_paths} is too small: at step {t} of {T} the gradients already span {found} "
                 f"directions; use n_paths = {needed} or more, fewer steps, or a larger tolerance"
             )
-        needed = d * len(memory)
-        if len(stock) < needed:
-            stock = np.concatenate([stock, whiten(rng.standard_normal((32 + needed, n_paths), dtype))])
-        taken, stock = stock[:needed], stock[needed:]
+        if len(stock) < n_new:
+            stock = np.concatenate([stock, whiten(rng.standard_normal((32 + n_new, n_paths), dtype))])
+        taken, stock = stock[:n_new], stock[n_new:]
         return taken, np.concatenate([scale * np.eye(d) for scale in memory])
 
     columns = Rows(points[:known])
