@@ -117,7 +117,7 @@ def augmented_gradient_descent(
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
-    best, stopped_first = np.inf, weights.first
+    trouble, best, best_step, stopped_first = "", np.inf, 0, weights.first
     # a pause of the first layer is part of the recursion; after its last move the memory stays what it is
     last = max((t for t in range(T) if rule.moves(t, 0)), default=-1)
     steps = descend(network, rule, weights, X, y, rng.spawn(1)[0])
@@ -128,10 +128,11 @@ def augmented_gradient_descent(
                     break
                 left_out = state.u - memory.memory  # as if each sample had not been trained on
                 estimate, error = _score(network, metrics, left_out, state.small, y, memory.spread, rng)
-                if estimate[0] < best:
-                    best, stopped_first = estimate[0], state.first
                 estimates.append(estimate)
                 errors.append(error)
+                trouble = trouble or _unsteady(estimates, recorder.train, rule.loss.name)
+                if estimate[0] < best and not trouble:
+                    best, best_step, stopped_first = estimate[0], state.t, state.first
                 if state.t <= last:
                     J = network.hessian(state.u, y, state.small, rule.loss)
                     memory.extend(state.t, state.S, J, rule, state.batch)
@@ -139,8 +140,11 @@ def augmented_gradient_descent(
             recorder.interrupt()
     reached = min(len(errors), len(recorder.small))
     estimated, stderr = np.array(estimates)[:reached], np.array(errors)[:reached]
-    train = np.array(recorder.train[:reached])[:, 0]
-    found += _check_result(estimated[:, 0], stderr[:, 0], train, rule.loss.name)
+    loose = np.flatnonzero(stderr[:, 0] > 0.25 * estimated[:, 0])
+    if len(loose):
+        found.append(f"the estimate is uncertain by more than 25 % at step {loose[0]}; use more rows or stop earlier")
+    if trouble:
+        found.append(trouble)
     for text in found:
         python_warnings.warn(text, AssumptionWarning, stacklevel=2)
     return recorder.trajectory(
@@ -148,6 +152,7 @@ def augmented_gradient_descent(
         estimated_stderr=stderr[:, 0],
         estimated_metrics=estimated[:, 1:] if metrics.names else None,
         estimated_metrics_stderr=stderr[:, 1:] if metrics.names else None,
+        best_step=best_step,
         stopped_first=stopped_first,
         warnings=tuple(found),
     )
@@ -242,23 +247,20 @@ def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
     return found
 
 
-def _check_result(estimate: Array, stderr: Array, train: Array, loss: str) -> list[str]:
-    """Estimates too uncertain or too unsteady to use."""
-    found = []
-    loose = np.flatnonzero(stderr > 0.25 * estimate)
-    if len(loose):
-        found.append(f"the estimate is uncertain by more than 25 % at step {loose[0]}; use more rows or stop earlier")
-    rises = np.flatnonzero(train[1:] > 1.05 * train[:-1])
-    if len(rises) and loss == "squared":  # other losses may raise the squared error on purpose
-        found.append(
-            f"the training error rises at step {rises[0] + 1}: where training is unstable the left-out preactivations "
-            "are not to be trusted; lower the step size"
+def _unsteady(estimates: list[list[float]], train: list, loss: str) -> str:
+    """What makes the estimate of the last step, and all after it, untrustworthy; empty when nothing does."""
+    if len(estimates) < 2:
+        return ""
+    t, (before, now) = len(estimates) - 1, np.array(train[-2:])[:, 0]
+    if now > 1.05 * before and loss == "squared":  # other losses may raise the squared error on purpose
+        return (
+            f"the training error rises at step {t}: where training is unstable the left-out preactivations are not to "
+            "be trusted, and from there on no step is proposed for stopping; lower the step size"
         )
-    jumps = np.flatnonzero((estimate[1:] > 1.3 * estimate[:-1]) & (train[1:] < train[:-1]))
-    if len(jumps):
-        found.append(
-            f"the estimate jumps at step {jumps[0] + 1} while the training error falls: a few directions of the "
-            "features are trained at the edge of stability, where their average no longer speaks for them; "
-            "lower the step size"
+    if estimates[-1][0] > 1.3 * estimates[-2][0] and now < before:
+        return (
+            f"the estimate jumps at step {t} while the training error falls: a few directions of the features are "
+            "trained at the edge of stability, where their average no longer speaks for them, and from there on no "
+            "step is proposed for stopping; lower the step size"
         )
-    return found
+    return ""

@@ -42,8 +42,10 @@ class Trajectory(Result):
         Names of the further error metrics asked for.
     train_metrics, generalization_metrics, estimated_metrics, estimated_metrics_stderr : array or None
         The same for these, (T'+1, number of metrics).
+    best_step : int or None
+        The step of least estimated error, out of those before training became unsteady, if it did (`warnings`).
     stopped_first : (n_features, q) or None
-        W_1 at the step of least estimated error.
+        W_1 at that step.
     first_weights : (len(first_weights_at), n_features, q) or None
         W_1 at the chosen steps.
     preactivations : (len(preactivations_at), m, q) or None
@@ -72,6 +74,7 @@ class Trajectory(Result):
     generalization_metrics: Array | None = None
     estimated_metrics: Array | None = None
     estimated_metrics_stderr: Array | None = None
+    best_step: int | None = None
     stopped_first: Array | None = None
     first_weights: Array | None = None
     preactivations: Array | None = None
@@ -88,11 +91,10 @@ class Trajectory(Result):
 
     @property
     def stopped(self) -> Weights:
-        """The weights at the step of least estimated error. Raises ValueError when there is no estimate."""
-        if self.stopped_first is None or self.estimated_error is None:
+        """The weights at `best_step`. Raises ValueError when there is no estimate."""
+        if self.stopped_first is None or self.best_step is None:
             raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
-        best = int(np.argmin(self.estimated_error))
-        return self._weights(self.stopped_first, best)
+        return self._weights(self.stopped_first, self.best_step)
 
     def weights_at(self, t: int) -> Weights:
         """The weights at step t. Raises ValueError when W_1 was not kept there (`first_weights_at`)."""

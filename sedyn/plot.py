@@ -143,7 +143,7 @@ def estimated_error(
     >>> [line.get_label() for line in ax.lines]
     ['training error', 'estimated generalization error', 'best stopping time, t = 10']
     """
-    if run.estimated_error is None:
+    if run.estimated_error is None or run.best_step is None:
         raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
     held_out = run.generalization_error if held_out is None else np.asarray(held_out, float)
     if held_out is not None and held_out.shape != run.estimated_error.shape:
@@ -157,17 +157,9 @@ def estimated_error(
         _band(ax, run.estimated_error, run.estimated_stderr, QUANTITIES["estimated_error"][1])
     if held_out is not None:
         _points(ax, held_out[None], QUANTITIES["generalization_error"][1], "held-out error", max_points)
-    best = int(np.argmin(run.estimated_error))
-    ax.plot(
-        [best],
-        [run.estimated_error[best]],
-        "*",
-        color="black",
-        markersize=11,
-        zorder=5,
-        clip_on=False,
-        label=f"best stopping time, t = {best}",
-    )
+    best = run.best_step
+    look: dict[str, Any] = {"color": "black", "markersize": 11, "zorder": 5, "clip_on": False}
+    ax.plot([best], [run.estimated_error[best]], "*", label=f"best stopping time, t = {best}", **look)
     _label_axes(ax, log)
     return ax
 

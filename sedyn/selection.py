@@ -21,7 +21,7 @@ class Stop(NamedTuple):
     """When to stop a run, by its estimated generalization error."""
 
     step: int
-    """The step of least estimated error."""
+    """The step of least estimated error, out of those before training became unsteady, if it did."""
     error: float
     """The estimated mean squared error there."""
     stderr: float
@@ -47,9 +47,9 @@ def early_stop(run: Trajectory) -> Stop:
     >>> stop.cautious_step <= stop.step < 60
     True
     """
-    if run.estimated_error is None or run.estimated_stderr is None:
+    if run.estimated_error is None or run.estimated_stderr is None or run.best_step is None:
         raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
-    best = int(np.argmin(run.estimated_error))
+    best = run.best_step
     error, stderr = float(run.estimated_error[best]), float(run.estimated_stderr[best])
     cautious = int(np.argmax(run.estimated_error <= error + stderr))
     return Stop(best, error, stderr, cautious, float(run.estimated_error[cautious]))

@@ -151,7 +151,7 @@ def test_each_quantity_has_one_colour(theory, runs):
 def test_estimated_error_draws_three_curves_and_the_best_stopping_time(runs):
     estimate = runs[0].estimated_error.copy()
     estimate[3] = 0.01
-    run = dataclasses.replace(runs[0], estimated_error=estimate)
+    run = dataclasses.replace(runs[0], estimated_error=estimate, best_step=3)
     ax = plot.estimated_error(run)
     np.testing.assert_array_equal(line(ax, "training error")[1], run.train_error)
     np.testing.assert_array_equal(line(ax, "estimated generalization error")[1], estimate)

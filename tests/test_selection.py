@@ -35,6 +35,23 @@ def test_early_stop_reads_the_estimate(rng):
         sedyn.early_stop(sedyn.gradient_descent(network, sedyn.Training(0.4, 3), network.init(200, rng), X, y))
 
 
+def test_early_stop_does_not_trust_unsteady_training(rng):
+    """Where the step size is too large, the estimate dips late in the run while the true error rises."""
+    network, training = sedyn.Network((1, 1), ("tanh", "identity")), sedyn.Training(0.5, 60)
+    regrets = []
+    for _ in range(6):
+        X, y, teacher, signal = noisy_problem(rng)
+        run = sedyn.augmented_gradient_descent(network, training, network.init(200, rng), X, y, first_weights_at="all")
+        true = sedyn.population_errors(network, teacher, run, signal, 2**11, rng)
+        regrets.append([true[t] / true.min() - 1 for t in (sedyn.early_stop(run).step, run.estimated_error.argmin())])
+        rises = np.flatnonzero(run.train_error[1:] > 1.05 * run.train_error[:-1]) + 1
+        if len(rises):
+            assert run.best_step < rises[0] and any("no step is proposed" in text for text in run.warnings)
+            np.testing.assert_array_equal(run.stopped.first, run.weights_at(run.best_step).first)
+    by_rule, by_least = np.median(regrets, axis=0)
+    assert by_rule < 0.05 < by_least
+
+
 def test_tune_ranks_all_and_returns_the_stopped_weights(rng):
     X, y, teacher, signal = noisy_problem(rng)
     networks, trainings = grid()
