@@ -162,6 +162,7 @@ def householder_dice(
     problem = problem._replace(aspect_ratio=m / n)
     validate_tolerance(tolerance, dtype)
     rng = np.random.default_rng(rng)
+    integral = rng.spawn(1)[0]  # whatever T, the same points
     first, along = rng.standard_normal((k + q, m), dtype), overlaps.signal_loadings()
     Y = teacher.labels(along @ first, rng.standard_normal(m))
     bar = iter(progress(range(T + 1), T + 1, "householder dice"))
@@ -183,7 +184,7 @@ def householder_dice(
     small = [np.stack(layer) for layer in zip(*solution.small, strict=True)]
     return DiceRun(
         train_error=np.array(solution.train)[:, 0],
-        generalization_error=generalization_errors(problem, solution, n_points, rng)[:, 0],
+        generalization_error=generalization_errors(problem, solution, n_points, integral)[:, 0],
         deep_weights=tuple(small[: network.n_layers - 1]),
         biases=tuple(small[network.n_layers - 1 :]),
         loadings=np.concatenate([solution.loadings, solution.noise], axis=2),

@@ -151,7 +151,7 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
     T, along = rule.n_steps, overlaps.signal_loadings()
     known = along.shape[1]
     reuse = np.isfinite(phi) and any(rule.moves(t, 0) for t in range(T))  # else there is neither memory nor fluctuation
-    n_quasi = min(N_QUASI, n_paths // 16) if reuse else 0
+    n_quasi = min(N_QUASI, n_paths // 16) if np.isfinite(phi) else 0  # whatever T: the same points begin every run
     require_memory(memory_bytes(n_paths, 64, len(overlaps.variances), dtype), f"{n_paths} paths", "lower n_paths")
     points = gaussian_points(1 + known + n_quasi, n_paths, rng, quasi)
     xi, points = points[0], points[1:]
