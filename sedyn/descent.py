@@ -324,7 +324,7 @@ class Recorder(Recording):
             X_test, y_test = self.test
             error = self.network.output((X_test @ state.first).T, state.small) - y_test
             self.general.append(self.metrics.means(error, y_test))
-        if not self.record_step(state.residual, state.small):
+        if not self.record_step(state.residual, state.small, state.first):
             if not self.train:
                 raise ValueError(
                     "the training error is not a finite number at the initial weights; "

@@ -212,7 +212,7 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
             batch = rule.batch_weights(N, rng, dtype.type)
             V_single = [W.astype(dtype) for W in V]
             S, gradients, residual = network.gradients(columns.combine(w), Y, V_single, rule.loss, batch)
-            if not recording.record_step(residual, V):
+            if not recording.record_step(residual, V, w):
                 break
             all_w.append(w)
             if t == T:

@@ -75,7 +75,7 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
             theta = A[t] @ F_0 + noise + responses.memory(t, S)
             batch = rule.batch_weights(n_paths, rng)
             S_t, gradients, residual = network.gradients(theta, Y, V, rule.loss, batch)
-            if not recording.record_step(residual, V):
+            if not recording.record_step(residual, V, A[t]):
                 break
             if t == T:
                 break

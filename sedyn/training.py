@@ -11,6 +11,8 @@ from .losses import Loss, Metrics, as_loss, require_binary
 
 # Training counts as diverged once the training error exceeds this multiple of its scale at the start.
 DIVERGENCE_FACTOR = 1e6
+# So it does with larger weights, which a saturated output can hide until they overflow.
+LARGEST_WEIGHT = 1e12
 SCHEDULES = {
     "step_size": "a finite number >= 0",
     "momentum": "a finite number >= 0 and < 1",
@@ -186,22 +188,29 @@ class Recording:
         self.small: list[list[np.ndarray]] = []
         self.status, self.message = "ok", ""
 
-    def record_step(self, residual: np.ndarray, small: list[np.ndarray]) -> bool:
-        """Take in the residuals f - y and the small weights of one step; False when training has diverged."""
+    def record_step(self, residual: np.ndarray, small: list[np.ndarray], first: np.ndarray) -> bool:
+        """Take in the residuals f - y and all weights of one step, `first` being W_1 or its loadings; False when
+        training has diverged."""
         train, t = self.metrics.means(residual, self.labels), len(self.train)
+        largest = max(np.abs(W).max(initial=0.0) for W in (first, *small))
         if not t:
             bound = DIVERGENCE_FACTOR * (train[0] + float(np.mean(np.square(self.labels))) + 1e-300)
             self._bound = min(np.finfo(float).max, bound)  # infinity and NaN are beyond every bound
-        if not train[0] <= self._bound:
-            self.status = "diverged"
-            self.message = (
-                f"training diverged at step {t} (training error {train[0]:.3g}): the arrays end at step {t - 1}; "
-                "lower step_size or the scale of the initial weights"
-            )
+            self._largest = LARGEST_WEIGHT * max(1.0, largest)
+        if not (train[0] <= self._bound and largest <= self._largest):
+            self.diverge(t, f"training error {train[0]:.3g}, largest weight {largest:.3g}")
             return False
         self.train.append(train)
         self.small.append(small)
         return True
+
+    def diverge(self, t: int, what: str) -> None:
+        """Say that the recording ends before step t, and why."""
+        self.status = "diverged"
+        self.message = (
+            f"training diverged at step {t} ({what}): the arrays end at step {t - 1}; "
+            "lower step_size or the scale of the initial weights"
+        )
 
     def interrupt(self) -> None:
         """Say that the recording ends here."""
