@@ -109,7 +109,8 @@ def augmented_gradient_descent(
     if int(tangent_rows) != tangent_rows or tangent_rows < 1:
         raise ValueError(f"tangent_rows must be an integer, 1 or more; got {tangent_rows!r}")
     spectrum = spectrum_of(covariance, X)
-    found = check_assumptions(X, y, spectrum)
+    with np.errstate(over="ignore", invalid="ignore"):  # of X or y that are too large: the first step says so
+        found = check_assumptions(X, y, spectrum)
     rng = np.random.default_rng(rng)
     (m, n), T, q = X.shape, rule.n_steps, network.widths[0]
     low_rank = LowRankMemory(q, m, m / n, spectrum, tolerance, int(tangent_rows), rng)
@@ -124,10 +125,13 @@ def augmented_gradient_descent(
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             for state in progress(steps, T + 1, "augmented gradient descent"):
-                if not recorder.record(state):
-                    break
                 left_out = state.u - memory.memory  # as if each sample had not been trained on
                 estimate, error = _score(network, metrics, left_out, state.small, y, memory.spread, rng)
+                if state.t and not np.all(np.isfinite([*estimate, *error])):
+                    recorder.diverge(state.t, "the estimate is no longer a finite number")
+                    break
+                if not recorder.record(state):
+                    break
                 if estimate[0] < best:
                     best, stopped_first = estimate[0], state.first
                 estimates.append(estimate)
@@ -181,7 +185,8 @@ class ExactMemory:
 
 def _score(network, metrics, left_out, V, y, spread, rng) -> tuple[list[float], list[float]]:
     """Each metric's mean over left-out preactivations, and its standard error."""
-    values, vectors = np.linalg.eigh(spread)
+    finite = np.all(np.isfinite(spread))
+    values, vectors = np.linalg.eigh(spread) if finite else (np.full(len(spread), np.nan), spread)
     few = slice(None, None, -(-len(y) // SHIFTED_ROWS))
     around = left_out[:, few]
     shift = (vectors * np.sqrt(np.maximum(values, 0))) @ rng.standard_normal(around.shape)
@@ -210,6 +215,8 @@ def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
     if np.any(np.abs(centre) > 6 * scale / np.sqrt(m) + 0.1 * scale):
         found.append("some features have a mean far from 0; subtract it")
     norms = np.einsum("ij,ij->i", X, X)
+    if not norms.any():
+        return [*found, "all features are 0 in every row; there is nothing to learn from"]
     mean, second = spectrum.weights.sum(), spectrum.weights @ spectrum.nodes
     if not 0.8 < norms.mean() / (n * mean) < 1.25:
         found.append(

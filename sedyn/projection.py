@@ -247,7 +247,10 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
 def _new_directions(Q: Rows, S: Array, tolerance: float) -> Array:
     """What S_t has outside of Q, in its principal directions, those above `tolerance` only; largest first."""
     L, size = Q.coordinates(S), inner(S, S)
-    values, vectors = np.linalg.eigh(size - L @ L.T)
+    outside = size - L @ L.T
+    if not np.all(np.isfinite(outside)):  # the next step will say that training has diverged
+        return S[:0]
+    values, vectors = np.linalg.eigh(outside)
     new = values > tolerance**2 * np.trace(size)
     X = (vectors[:, new] / np.sqrt(values[new])).T[::-1]
     return X.astype(S.dtype) @ S - Q.combine(X @ L) if len(X) else S[:0]
