@@ -6,6 +6,7 @@ import warnings as python_warnings
 
 import numpy as np
 
+from .checks import generator, integer, number, shown
 from .descent import Recorder, Trajectory, descend, validate_run
 from .memory import LowRankMemory
 from .network import Array, Network, Weights
@@ -99,21 +100,19 @@ def augmented_gradient_descent(
     >>> bool(run.estimated_error[-1] > run.train_error[-1]), run.estimated_stderr.shape
     (True, (11,))
     """
+    weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, metrics, dtype)
     rule = training.rule(network.n_layers)
     network.require_smooth("augmented_gradient_descent", rule.loss)
-    weights, X, y, test, metrics = validate_run(network, weights, X, y, test, metrics, dtype)
-    if method not in ("low-rank", "exact"):
-        raise ValueError(f"unknown method {method!r}; use 'low-rank' or 'exact'")
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance must lie between 0 and 1; got {tolerance!r}")
-    if int(tangent_rows) != tangent_rows or tangent_rows < 1:
-        raise ValueError(f"tangent_rows must be an integer, 1 or more; got {tangent_rows!r}")
+    if not (isinstance(method, str) and method in ("low-rank", "exact")):
+        raise ValueError(f"unknown method {shown(method)}; use 'low-rank' or 'exact'")
+    tolerance = number(tolerance, "tolerance", "lie between 0 and 1", lambda x: 0 < x < 1)
+    tangent_rows = integer(tangent_rows, "tangent_rows")
     spectrum = spectrum_of(covariance, X)
     with np.errstate(over="ignore", invalid="ignore"):  # of X or y that are too large: the first step says so
         found = check_assumptions(X, y, spectrum)
-    rng = np.random.default_rng(rng)
+    rng = generator(rng)
     (m, n), T, q = X.shape, rule.n_steps, network.widths[0]
-    low_rank = LowRankMemory(q, m, m / n, spectrum, tolerance, int(tangent_rows), rng)
+    low_rank = LowRankMemory(q, m, m / n, spectrum, tolerance, tangent_rows, rng)
     memory = ExactMemory(T, low_rank) if method == "exact" else low_rank
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     estimates: list[list[float]] = []
