@@ -6,6 +6,7 @@ import warnings as python_warnings
 
 import numpy as np
 
+from .checks import generator, integer, number, shown
 from .descent import Recorder, Trajectory, descend, validate_run
 from .memory import LowRankMemory
 from .network import Array, Network, Weights
@@ -99,20 +100,19 @@ def augmented_gradient_descent(
     >>> bool(run.estimated_error[-1] > run.train_error[-1]), run.estimated_stderr.shape
     (True, (11,))
     """
+    weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, metrics, dtype)
     rule = training.rule(network.n_layers)
     network.require_smooth("augmented_gradient_descent", rule.loss)
-    weights, X, y, test, metrics = validate_run(network, weights, X, y, test, metrics, dtype)
-    if method not in ("low-rank", "exact"):
-        raise ValueError(f"unknown method {method!r}; use 'low-rank' or 'exact'")
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance must lie between 0 and 1; got {tolerance!r}")
-    if int(tangent_rows) != tangent_rows or tangent_rows < 1:
-        raise ValueError(f"tangent_rows must be an integer, 1 or more; got {tangent_rows!r}")
+    if not (isinstance(method, str) and method in ("low-rank", "exact")):
+        raise ValueError(f"unknown method {shown(method)}; use 'low-rank' or 'exact'")
+    tolerance = number(tolerance, "tolerance", "lie between 0 and 1", lambda x: 0 < x < 1)
+    tangent_rows = integer(tangent_rows, "tangent_rows")
     spectrum = spectrum_of(covariance, X)
-    found = check_assumptions(X, y, spectrum)
-    rng = np.random.default_rng(rng)
+    with np.errstate(over="ignore", invalid="ignore"):  # of X or y that are too large: the first step says so
+        found = check_assumptions(X, y, spectrum)
+    rng = generator(rng)
     (m, n), T, q = X.shape, rule.n_steps, network.widths[0]
-    low_rank = LowRankMemory(q, m, m / n, spectrum, tolerance, int(tangent_rows), rng)
+    low_rank = LowRankMemory(q, m, m / n, spectrum, tolerance, tangent_rows, rng)
     memory = ExactMemory(T, low_rank) if method == "exact" else low_rank
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     estimates: list[list[float]] = []
@@ -124,10 +124,13 @@ def augmented_gradient_descent(
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             for state in progress(steps, T + 1, "augmented gradient descent"):
-                if not recorder.record(state):
-                    break
                 left_out = state.u - memory.memory  # as if each sample had not been trained on
                 estimate, error = _score(network, metrics, left_out, state.small, y, memory.spread, rng)
+                if state.t and not np.all(np.isfinite([*estimate, *error])):
+                    recorder.diverge(state.t, "the estimate is no longer a finite number")
+                    break
+                if not recorder.record(state):
+                    break
                 estimates.append(estimate)
                 errors.append(error)
                 trouble = trouble or _unsteady(estimates, recorder.train, rule.loss.name)
@@ -186,7 +189,8 @@ class ExactMemory:
 
 def _score(network, metrics, left_out, V, y, spread, rng) -> tuple[list[float], list[float]]:
     """Each metric's mean over left-out preactivations, and its standard error."""
-    values, vectors = np.linalg.eigh(spread)
+    finite = np.all(np.isfinite(spread))
+    values, vectors = np.linalg.eigh(spread) if finite else (np.full(len(spread), np.nan), spread)
     few = slice(None, None, -(-len(y) // SHIFTED_ROWS))
     around = left_out[:, few]
     shift = (vectors * np.sqrt(np.maximum(values, 0))) @ rng.standard_normal(around.shape)
@@ -215,6 +219,8 @@ def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
     if np.any(np.abs(centre) > 6 * scale / np.sqrt(m) + 0.1 * scale):
         found.append("some features have a mean far from 0; subtract it")
     norms = np.einsum("ij,ij->i", X, X)
+    if not norms.any():
+        return [*found, "all features are 0 in every row; there is nothing to learn from"]
     mean, second = spectrum.weights.sum(), spectrum.weights @ spectrum.nodes
     if not 0.8 < norms.mean() / (n * mean) < 1.25:
         found.append(

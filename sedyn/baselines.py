@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .checks import generator, integer
 from .descent import Recorder, State, Trajectory, validate_run
 from .network import Array, Network, Weights
 from .training import Training
@@ -61,8 +62,8 @@ def linearized_gradient_descent(
     >>> bool(linearized.train_error[0] == run.train_error[0])  # they start equal
     True
     """
-    weights, X, y, test, metrics = validate_run(network, weights, X, y, test, (), np.float64)
-    rule, rng = training.rule(network.n_layers), np.random.default_rng(rng)
+    weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, (), np.float64)
+    rule, rng = training.rule(network.n_layers), generator(rng)
     tangents = [_Tangent(network, weights, features) for features, _ in ((X, y), *([test] if test else []))]
     m, T, general = len(y), rule.n_steps, []
     first = first_before = weights.first
@@ -144,15 +145,14 @@ def widen(network: Network, training: Training, factor: int, scaling: str = "max
     ((400, 1), [20.0, 0.002], (1.0, 0.1))
     >>> weights = wide.network.init(n_features=50, rng=0, scale=wide.scale)
     """
-    if int(factor) != factor or factor < 1:
-        raise ValueError(f"factor must be a positive integer; got {factor!r}")
+    factor = integer(factor, "factor")
     L, c = network.n_layers, float(factor)
     multipliers = {"maximal_update": [c] + [1.0] * (L - 2) + [1 / c], "ntk": [1.0] + [1 / c] * (L - 1)}
     if scaling not in multipliers:
         raise ValueError(f"unknown scaling {scaling!r}; use one of {', '.join(multipliers)}")
     output = c**-0.5 if scaling == "maximal_update" else 1.0
     return Wide(
-        Network((*(int(factor) * q for q in network.widths[:-1]), 1), network.activations, network.bias),
+        Network((*(factor * q for q in network.widths[:-1]), 1), network.activations, network.bias),
         replace(training, step_size=training.step_sizes(L) * multipliers[scaling]),
         (*[1.0] * (L - 1), output),
     )

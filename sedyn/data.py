@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from numbers import Real
 
 import numpy as np
 from scipy import special
 
+from .checks import finite_array, generator, integer, number, numbers, shown
+from .results import require_memory
 from .spectrum import eigen_directions
 
 Array = np.ndarray
@@ -56,7 +57,7 @@ FEATURES: dict[str, Callable] = {
 }
 # What the second member of a pair (name, parameter) means, and the values it may take.
 _PARAMETERS = {
-    "student_t": ("degrees of freedom, more than 2", lambda df: df > 2),
+    "student_t": ("degrees of freedom, more than 2", lambda df: 2 < df < np.inf),
     "sparse": ("density, in (0, 1]", lambda density: 0 < density <= 1),
 }
 
@@ -81,7 +82,12 @@ def sample_features(features, shape: tuple[int, int], rng=None, covariance=None)
     >>> sedyn.sample_features(("student_t", 10), (2, 3), rng=0).shape
     (2, 3)
     """
-    rng, root = np.random.default_rng(rng), None
+    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+        raise ValueError(f"shape must be (n_samples, n_features); got {shown(shape)}")
+    shape = integer(shape[0], "shape[0], n_samples,"), integer(shape[1], "shape[1], n_features,")
+    n_bytes = 16.0 * shape[0] * shape[1]
+    require_memory(n_bytes, f"a feature matrix of shape {shape}", "lower n_samples or n_features")
+    rng, root = generator(rng), None
     if covariance is not None:
         variances, directions = eigen_directions(covariance, shape[1])
         root = np.sqrt(variances) if directions is None else (directions * np.sqrt(variances)) @ directions.T
@@ -91,18 +97,20 @@ def sample_features(features, shape: tuple[int, int], rng=None, covariance=None)
 
 def _independent(features, shape, rng) -> Array:
     if callable(features):
-        X = np.asarray(features(rng, shape))
-        if X.shape != tuple(shape) or not np.all(np.isfinite(X)):
+        X = numbers(features(rng, shape))
+        if X.shape != shape or not np.all(np.isfinite(X)):
             raise ValueError(
                 f"the features callable must return finite numbers of shape {tuple(shape)}; got shape {X.shape}"
             )
         return X
-    name, *parameters = (features,) if isinstance(features, str) else tuple(features)
-    if name not in FEATURES:
-        raise ValueError(f"unknown features {features!r}; use one of {', '.join(FEATURES)}, or a callable (rng, shape)")
+    name, *parameters = features if isinstance(features, (tuple, list)) and features else (features,)
+    if not isinstance(name, str) or name not in FEATURES:
+        raise ValueError(
+            f"unknown features {shown(features)}; use one of {', '.join(FEATURES)}, or a callable (rng, shape)"
+        )
     if name in _PARAMETERS:
         meaning, allowed = _PARAMETERS[name]
-        if len(parameters) != 1 or not allowed(parameters[0]):
+        if len(parameters) != 1 or numbers(parameters[0]).ndim or not allowed(numbers(parameters[0])):
             raise ValueError(
                 f"features {name!r} come as a pair ({name!r}, parameter), the parameter being the "
                 f"{meaning}; got {features!r}"
@@ -121,11 +129,15 @@ def block_variances(n_features: int, blocks) -> Array:
     >>> sedyn.block_variances(5, [(0.4, 2.0), (0.6, 0.5)]).tolist()
     [2.0, 2.0, 0.5, 0.5, 0.5]
     """
-    fractions, variances = np.array(blocks, float).T
-    if np.any(fractions <= 0) or abs(fractions.sum() - 1) > 1e-8 or np.any(variances < 0):
+    n_features, pairs = integer(n_features, "n_features"), numbers(blocks)
+    fractions, variances = pairs.T if pairs.ndim == 2 and pairs.shape[1] == 2 else (np.zeros(1), np.zeros(1))
+    if not (
+        np.all(fractions > 0) and abs(fractions.sum() - 1) <= 1e-8 and np.all((variances >= 0) & (variances < np.inf))
+    ):
         raise ValueError(
-            f"blocks are pairs (fraction > 0, variance >= 0), the fractions adding up to 1; got {blocks!r}"
+            f"blocks are pairs (fraction > 0, finite variance >= 0), the fractions adding up to 1; got {shown(blocks)}"
         )
+    require_memory(16.0 * n_features, f"{n_features} variances", "lower n_features")
     edges = np.round(np.cumsum(fractions) * n_features).astype(int)
     return np.repeat(variances, np.diff(edges, prepend=0))
 
@@ -139,6 +151,9 @@ def power_law_variances(n_features: int, exponent: float) -> Array:
     >>> sedyn.power_law_variances(3, 1.0).round(3).tolist()
     [1.636, 0.818, 0.545]
     """
+    n_features = integer(n_features, "n_features")
+    exponent = number(exponent, "exponent", "be a number between -30 and 30", lambda a: -30 <= a <= 30)
+    require_memory(16.0 * n_features, f"{n_features} variances", "lower n_features")
     variances = np.arange(1.0, n_features + 1) ** -exponent
     return variances / variances.mean()
 
@@ -152,11 +167,10 @@ def random_signal(n_features: int, norm: float = 1.0, rng=None) -> Array:
     >>> float(np.linalg.norm(sedyn.random_signal(50, norm=2.0, rng=0)).round(12))
     2.0
     """
-    if int(n_features) != n_features or n_features < 1:
-        raise ValueError(f"n_features must be a positive integer; got {n_features!r}")
-    if not (np.isfinite(norm) and norm >= 0):
-        raise ValueError(f"norm must be a finite number >= 0; got {norm!r}")
-    mu = np.random.default_rng(rng).standard_normal(int(n_features))
+    n_features = integer(n_features, "n_features")
+    norm = number(norm, "norm", "be a finite number >= 0", lambda x: 0 <= x < np.inf)
+    require_memory(16.0 * n_features, f"a signal of {n_features} features", "lower n_features")
+    mu = generator(rng).standard_normal(n_features)
     return norm * mu / np.linalg.norm(mu)
 
 
@@ -177,15 +191,14 @@ class Teacher:
     def __post_init__(self):
         links = self._registered
         if isinstance(self.link, str) and self.link not in links:
-            raise ValueError(f"unknown link {self.link!r}; use one of {', '.join(links)}, or a callable")
+            raise ValueError(f"unknown link {shown(self.link)}; use one of {', '.join(links)}, or a callable")
         if not isinstance(self.link, str) and not callable(self.link):
-            raise TypeError(f"link must be a registered name or a callable; got {self.link!r}")
+            raise TypeError(f"link must be a registered name or a callable; got {shown(self.link)}")
         if self.noise is None and isinstance(self.link, str):
             raise ValueError(f"noise=None is for a callable link (z, xi); got the link {self.link!r}")
-        if self.noise is not None and not (
-            isinstance(self.noise, Real) and np.isfinite(self.noise) and self.noise >= 0
-        ):
-            raise ValueError(f"noise is a standard deviation, a finite number >= 0, or None; got {self.noise!r}")
+        if self.noise is not None:
+            expected = "be a standard deviation, a finite number >= 0, or None"
+            object.__setattr__(self, "noise", number(self.noise, "noise", expected, lambda x: 0 <= x < np.inf))
         object.__setattr__(self, "_link", links[self.link] if isinstance(self.link, str) else self.link)
 
     def mean_label(self, z: Array) -> Array:
@@ -207,7 +220,7 @@ class Teacher:
         return self.mean_label(z) + self.noise * xi
 
     def _checked(self, labels, z: Array) -> Array:
-        out = np.asarray(labels, float)
+        out = numbers(labels)
         if out.shape != z.shape[-1:] or not np.all(np.isfinite(out)):
             raise ValueError(
                 f"the link must map an array of shape {z.shape} to finite numbers of shape {z.shape[-1:]}; "
@@ -220,20 +233,22 @@ class Teacher:
     ) -> tuple[Array, Array]:
         """Draw X (n_samples, n_features) and y (n_samples,) for a signal (n_features,), or (n_features, k) of a
         `MultiIndex`; `features` and `covariance` as in `sample_features`."""
-        signal = np.asarray(signal, float)
+        signal = finite_array(signal, "signal")
         columns = [(self.n_indices,), ()] if self.n_indices == 1 else [(self.n_indices,)]
         if not signal.size or not signal.ndim or signal.shape[1:] not in columns:
             raise ValueError(
                 f"signal must have shape (n_features,{f' {self.n_indices}' if self.n_indices > 1 else ''}); "
                 f"got {signal.shape}"
             )
-        if not np.all(np.isfinite(signal)):
-            raise ValueError("signal must be finite; got NaN or infinite entries")
-        if int(n_samples) != n_samples or n_samples < 1:
-            raise ValueError(f"n_samples must be a positive integer; got {n_samples!r}")
-        rng = np.random.default_rng(rng)
-        X = sample_features(features, (int(n_samples), len(signal)), rng, covariance)
-        return X, self.labels((X @ signal).T, rng.standard_normal(int(n_samples)))
+        n_samples, rng = integer(n_samples, "n_samples"), generator(rng)
+        X = sample_features(features, (n_samples, len(signal)), rng, covariance)
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = (X @ signal).T
+            if not np.all(np.isfinite(z)):
+                raise ValueError(
+                    f"signal is too large, its largest entry is {np.abs(signal).max():.3g}; lower its norm"
+                )
+            return X, self.labels(z, rng.standard_normal(n_samples))
 
 
 @dataclass(frozen=True)
@@ -301,8 +316,7 @@ class MultiIndex(Teacher):
     _registered = MULTI_LINKS
 
     def __post_init__(self):
-        if not (isinstance(self.n_indices, (int, np.integer)) and self.n_indices >= 1):
-            raise ValueError(f"n_indices must be a positive integer; got {self.n_indices!r}")
+        object.__setattr__(self, "n_indices", integer(self.n_indices, "n_indices"))
         super().__post_init__()
 
     def __reduce__(self):

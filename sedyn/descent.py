@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .checks import finite_array, floating, generator, instance, integer, numbers, shown
 from .losses import Metrics
 from .network import Array, Network, Weights
 from .results import Result, progress
@@ -98,6 +99,7 @@ class Trajectory(Result):
 
     def weights_at(self, t: int) -> Weights:
         """The weights at step t. Raises ValueError when W_1 was not kept there (`first_weights_at`)."""
+        t = integer(t, "t", 0)
         if self.first_weights is None or t not in self.first_weights_at:
             raise ValueError(f"W_1 was kept at steps {self.first_weights_at}, not at {t}; add it to first_weights_at")
         return self._weights(self.first_weights[self.first_weights_at.index(t)], t)
@@ -293,10 +295,10 @@ def gradient_descent(
     >>> run.train_error.shape, bool(run.train_error[-1] < run.train_error[0])
     ((11,), True)
     """
-    weights, X, y, test, metrics = validate_run(network, weights, X, y, test, metrics, dtype)
-    rule = training.rule(network.n_layers)
-    if n_threads is not None and (int(n_threads) != n_threads or n_threads < 1):
-        raise ValueError(f"n_threads must be a positive integer, or None for all cores; got {n_threads!r}")
+    weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, metrics, dtype)
+    rule, rng = training.rule(network.n_layers), generator(rng)
+    if n_threads is not None:
+        n_threads = integer(n_threads, "n_threads", expected="a positive integer, or None for all cores")
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     with np.errstate(over="ignore", invalid="ignore"):
         try:
@@ -326,7 +328,7 @@ class Recorder(Recording):
             X_test, y_test = self.test
             error = self.network.output((X_test @ state.first).T, state.small) - y_test
             self.general.append(self.metrics.means(error, y_test))
-        if not self.record_step(state.residual, state.small):
+        if not self.record_step(state.residual, state.small, state.first):
             if not self.train:
                 raise ValueError(
                     "the training error is not a finite number at the initial weights; "
@@ -372,23 +374,29 @@ class Recorder(Recording):
 def _steps(steps, n_steps, name) -> tuple[int, ...]:
     if isinstance(steps, str) and steps == "all":
         return tuple(range(n_steps + 1))
-    chosen = tuple(sorted({int(t) for t in steps}))
-    if chosen and (chosen[0] < 0 or chosen[-1] > n_steps):
-        raise ValueError(f"{name} must lie in 0..{n_steps}; got {steps!r}")
-    return chosen
+    given = numbers(list(steps) if isinstance(steps, (range, set)) else steps)
+    if given.ndim != 1 or not np.all((given >= 0) & (given <= n_steps) & (given == given.round())):
+        raise ValueError(f"{name} must lie in 0..{n_steps}, a sequence of steps or 'all'; got {shown(steps)}")
+    return tuple(sorted({int(t) for t in given}))
 
 
 def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> tuple[Array, Array]:
     """X (m, n_features) and y (m,) as finite arrays of `dtype`, or ValueError saying what is wrong."""
     clean = []
     for value, name, ndim in ((X, names[0], 2), (y, names[1], 1)):
+        if isinstance(value, np.ma.MaskedArray):
+            raise ValueError(
+                f"{name} must be an array of numbers, none of them masked; remove those rows or fill them in"
+            )
         try:
             value = np.asarray(value)
             if value.dtype.kind not in "fiub":
                 raise TypeError
             value = np.ascontiguousarray(value, dtype)
         except (TypeError, ValueError):
-            raise ValueError(f"{name} must be an array of numbers; convert or drop other columns first") from None
+            raise ValueError(
+                f"{name} must be an array of numbers; got {shown(value)}; convert or drop other columns"
+            ) from None
         if value.ndim != ndim:
             expected = "(m, n_features)" if ndim == 2 else "(m,)"
             raise ValueError(f"{name} must have shape {expected}; got {value.shape}")
@@ -406,18 +414,20 @@ def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> 
     return X, y
 
 
-def validate_run(network, weights, X, y, test, metrics, dtype):
+def validate_run(network, training, weights, X, y, test, metrics, dtype):
     """Everything a run needs besides its rule, checked once: weights, X, y, test rows, and the metrics."""
-    if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
-        raise ValueError(f"dtype must be float64 or float32; got {dtype!r}")
-    first = np.ascontiguousarray(weights.first, dtype)
+    instance(network, Network, "network")
+    instance(training, Training, "training")
+    instance(weights, Weights, "weights")
+    dtype = floating(dtype)
+    first = finite_array(weights.first, "weights.first").astype(dtype, order="C")
     if first.ndim != 2 or first.shape[1] != network.widths[0]:
         raise ValueError(f"weights.first must have shape (n_features, {network.widths[0]}); got {first.shape}")
-    if not np.all(np.isfinite(first)):
-        raise ValueError("weights.first must be finite; got NaN or infinite entries")
     weights = Weights(first, *network.validate_small(weights.deep, weights.biases, dtype))
     X, y = validate_rows(X, y, n_features=len(first), dtype=dtype)
     if test is not None:
+        if not isinstance(test, (tuple, list)) or len(test) != 2:
+            raise ValueError(f"test must be a pair (X_test, y_test); got {shown(test)}")
         X_test, y_test = test
         test = validate_rows(X_test, y_test, n_features=len(first), dtype=dtype, names=("X_test", "y_test"))
     return weights, X, y, test, Metrics(metrics)

@@ -26,17 +26,17 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
+from .checks import generator, integer
 from .data import Teacher
 from .evolution import require_start, validate_problem, validate_tolerance
 from .network import Array, Network
 from .overlaps import Overlaps
 from .paths import generalization_errors
 from .projection import STRIPE, Rows, descend_on_columns
-from .results import Result, progress
+from .results import Result, progress, require_memory
 from .training import Training
 
 
@@ -152,16 +152,23 @@ def householder_dice(
     T, q, k = problem.rule.n_steps, network.widths[0], overlaps.n_indices
     if overlaps.blocks is not None:
         raise ValueError("householder_dice draws features of variance 1; give overlaps without blocks")
-    for name, value, least in (("n_samples", n_samples, q * T), ("n_features", n_features, k + q + q * T)):
-        if not (isinstance(value, Real) and value >= max(1, least) and value == value // 1):
-            raise ValueError(
-                f"{name} must be an integer of at least {max(1, least)} for q = {q} and {T} steps; got {value!r}. "
-                "Train on a smaller X with sedyn.gradient_descent"
-            )
-    m, n = int(n_samples), int(n_features)
+    least = {"n_samples": max(1, q * T), "n_features": k + q + q * T}
+    m, n = (
+        integer(
+            value,
+            name,
+            least[name],
+            f"an integer of at least {least[name]} for q = {q} and {T} steps",
+            "; train on a smaller X with sedyn.gradient_descent",
+        )
+        for name, value in (("n_samples", n_samples), ("n_features", n_features))
+    )
     problem = problem._replace(aspect_ratio=m / n)
-    validate_tolerance(tolerance, dtype)
-    rng = np.random.default_rng(rng)
+    tolerance, dtype = validate_tolerance(tolerance, dtype)
+    n_points, rng = integer(n_points, "n_points"), generator(rng)
+    require_memory(8.0 * m * (k + q + 4), f"n_samples = {m} rows", "lower n_samples")
+    require_memory(16.0 * n_points * (k + q + 1), f"{n_points} points", "lower n_points")
+    integral = rng.spawn(1)[0]  # whatever T, the same points
     first, along = rng.standard_normal((k + q, m), dtype), overlaps.signal_loadings()
     Y = teacher.labels(along @ first, rng.standard_normal(m))
     bar = iter(progress(range(T + 1), T + 1, "householder dice"))
@@ -183,7 +190,7 @@ def householder_dice(
     small = [np.stack(layer) for layer in zip(*solution.small, strict=True)]
     return DiceRun(
         train_error=np.array(solution.train)[:, 0],
-        generalization_error=generalization_errors(problem, solution, n_points, rng)[:, 0],
+        generalization_error=generalization_errors(problem, solution, n_points, integral)[:, 0],
         deep_weights=tuple(small[: network.n_layers - 1]),
         biases=tuple(small[network.n_layers - 1 :]),
         loadings=np.concatenate([solution.loadings, solution.noise], axis=2),
@@ -197,4 +204,4 @@ def householder_dice(
 
 def gaussian_triangle(n_rows: int, d: int, rng: np.random.Generator) -> Array:
     """T (d, d) of the QR decomposition R T of a standard Gaussian matrix (n_rows, d), drawn without that matrix."""
-    return np.triu(rng.standard_normal((d, d)), 1) + np.diag(np.sqrt(rng.chisquare(n_rows - np.arange(d))))
+    return np.triu(rng.standard_normal((d, d)), 1) + np.diag(np.sqrt(rng.chisquare(float(n_rows) - np.arange(d))))

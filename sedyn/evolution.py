@@ -19,12 +19,12 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from numbers import Real
 from threading import Event, Lock
 
 import numpy as np
 
 from . import projection, tangent
+from .checks import finite_array, floating, generator, instance, integer, number, shown
 from .data import Teacher
 from .losses import Metrics
 from .network import Array, Network
@@ -120,6 +120,8 @@ class Kernels(Result):
 
     def stderr(self, name: str) -> Array:
         """Standard error of the kernel `name` ("C", "c", "P", "kappa", "fluctuation", "R" or "rho"), entry by entry."""
+        if not (isinstance(name, str) and name in KERNELS):
+            raise ValueError(f"unknown kernel name {shown(name)}; use one of {', '.join(KERNELS)}")
         return _stderr(self._of(name))
 
     C = cached_property(lambda self: self._of("C").mean(axis=0))
@@ -184,6 +186,7 @@ class Evolution(Result):
 
 
 SOLVERS = ("projection", "tangent")
+KERNELS = ("C", "c", "P", "kappa", "fluctuation", "R", "rho")
 
 
 def state_evolution(
@@ -257,18 +260,19 @@ def state_evolution(
     >>> theory.train_error.shape, bool(theory.generalization_error[-1] > theory.train_error[-1])
     ((11,), True)
     """
-    if not (isinstance(aspect_ratio, Real) and aspect_ratio > 0):
-        raise ValueError(f"aspect_ratio is m / n: a number > 0, or numpy.inf; got {aspect_ratio!r}")
+    expected = "be m / n, a number > 0, or numpy.inf"
+    aspect_ratio = number(aspect_ratio, "aspect_ratio", expected, lambda phi: phi >= 1e-30)
     problem = validate_problem(network, training, teacher, overlaps, aspect_ratio, metrics)
     T, q, known = problem.rule.n_steps, network.widths[0], overlaps.loadings().shape[1]
-    if int(n_paths) != n_paths or n_paths < 16 * (known + 1):
-        raise ValueError(f"n_paths must be an integer of at least {16 * (known + 1)} for q = {q}; got {n_paths!r}")
-    if int(n_scrambles) != n_scrambles or n_scrambles < 1:
-        raise ValueError(f"n_scrambles must be a positive integer; got {n_scrambles!r}")
-    if solver not in SOLVERS:
-        raise ValueError(f"unknown solver {solver!r}; use one of {', '.join(SOLVERS)}")
-    validate_tolerance(tolerance, dtype)
-    rng = np.random.default_rng(rng)
+    least = 16 * (known + 1)
+    n_paths = integer(n_paths, "n_paths", least, f"an integer of at least {least} for q = {q}")
+    require_memory(8.0 * n_paths * (1 + known), f"n_paths = {n_paths} sample points", "lower n_paths")
+    n_scrambles = integer(n_scrambles, "n_scrambles")
+    require_memory(n_scrambles * 8.0 * (T + 1) * q * (known + 64), f"{n_scrambles} randomizations", "lower n_scrambles")
+    if not (isinstance(solver, str) and solver in SOLVERS):
+        raise ValueError(f"unknown solver {shown(solver)}; use one of {', '.join(SOLVERS)}")
+    tolerance, dtype = validate_tolerance(tolerance, dtype)
+    rng = generator(rng)
     run: Callable[..., Solution]
     if solver == "tangent":
         _check_tangent(problem, n_paths)
@@ -337,6 +341,10 @@ def state_evolution(
 
 def validate_problem(network, training, teacher, overlaps: Overlaps, aspect_ratio, metrics=()) -> Problem:
     """A problem whose parts fit each other, or ValueError."""
+    instance(network, Network, "network")
+    instance(training, Training, "training")
+    instance(teacher, Teacher, "teacher", "SingleIndex or sedyn.MultiIndex")
+    instance(overlaps, Overlaps, "overlaps")
     network.validate_small(overlaps.deep, overlaps.biases)
     q, k = network.widths[0], overlaps.n_indices
     if overlaps.gram.shape[-1] != q:
@@ -346,16 +354,13 @@ def validate_problem(network, training, teacher, overlaps: Overlaps, aspect_rati
     return Problem(network, training.rule(network.n_layers), teacher, overlaps, float(aspect_ratio), Metrics(metrics))
 
 
-def validate_tolerance(tolerance: float, dtype) -> None:
-    """ValueError for a tolerance out of range, or too small for the rounding errors of `dtype`."""
-    if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
-        raise ValueError(f"dtype must be float64 or float32; got {dtype!r}")
-    least = np.sqrt(np.finfo(dtype).eps)
-    if not least < tolerance < 1:
-        raise ValueError(
-            f"tolerance must lie between {least:.1e} and 1 for {np.dtype(dtype).name}; got {tolerance!r}"
-            + ("; use dtype=float64" if 1e-7 < tolerance <= least else "")
-        )
+def validate_tolerance(tolerance, dtype) -> tuple[float, np.dtype]:
+    """Both as numbers and types; ValueError for a tolerance out of range, or too small for rounding in `dtype`."""
+    dtype = floating(dtype)
+    least = float(np.sqrt(np.finfo(dtype).eps))
+    expected = f"lie between {least:.1e} and 1 for {dtype.name}"
+    expected += " (use dtype=float64 for less)" if dtype == np.float32 else ""
+    return number(tolerance, "tolerance", expected, lambda x: least < x < 1), dtype
 
 
 def require_start(solution: Solution) -> None:
@@ -382,9 +387,11 @@ def population_error(network: Network, teacher: Teacher, overlaps: Overlaps, n_p
     2.25
     """
     problem = validate_problem(network, Training(0.0, 0), teacher, overlaps, np.inf)
+    n_points, rng = integer(n_points, "n_points"), generator(rng)
+    require_memory(16.0 * n_points * (overlaps.loadings().shape[1] + 2), f"{n_points} points", "lower n_points")
     root, loadings = overlaps.joint()
     parts = network, teacher, problem.metrics, root, loadings[None], [overlaps.small]
-    return float(metric_integrals(*parts, n_points, np.random.default_rng(rng))[0, 0])
+    return float(metric_integrals(*parts, n_points, rng)[0, 0])
 
 
 def population_errors(
@@ -396,9 +403,14 @@ def population_errors(
 
     Raises ValueError when the run was made without ``first_weights_at="all"``.
     """
-    rng, scale = np.random.default_rng(rng), None
+    if not hasattr(run, "weights_at"):
+        raise TypeError(f"run must be a sedyn.Trajectory; got {shown(run)}")
+    rng, scale, signal = generator(rng), None, finite_array(signal, "signal")
+    n_features = len(run.weights_at(0).first)
+    if signal.shape[:1] != (n_features,) or signal.ndim > 2 or not signal.size:
+        raise ValueError(f"signal must have shape ({n_features},) or ({n_features}, k); got {signal.shape}")
     if covariance is not None:  # features of variance 1 with W and mu rescaled
-        scale, directions = eigen_directions(covariance, len(signal))
+        scale, directions = eigen_directions(covariance, n_features)
 
     def rescaled(W):
         if scale is None:
@@ -408,7 +420,7 @@ def population_errors(
     errors = []
     for t in range(len(run.train_error)):
         weights = run.weights_at(t)
-        overlaps = Overlaps.of(replace(weights, first=rescaled(weights.first)), rescaled(np.asarray(signal)))
+        overlaps = Overlaps.of(replace(weights, first=rescaled(weights.first)), rescaled(signal))
         errors.append(population_error(network, teacher, overlaps, n_points, rng))
     return np.array(errors)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from .checks import elementwise, shown
+
 Array = np.ndarray
 
 
@@ -23,6 +25,10 @@ class Loss:
     derivative: Callable[[Array, Array], Array]
     second: Callable[[Array, Array], Array]
     smooth: bool = True
+
+    def __post_init__(self):
+        if not (callable(self.derivative) and callable(self.second)):
+            raise TypeError(f"a Loss needs two callables (f, y); got {shown((self.derivative, self.second))}")
 
 
 def _margin_slope(f, y):
@@ -92,6 +98,8 @@ def as_loss(spec) -> Loss:
             f"got {spec!r}"
         )
     second = more[0] if more else central_difference(derivative)
+    for function, name in ((derivative, "the derivative of a loss"), (second, "the second derivative of a loss")):
+        elementwise(function, name, np.zeros(2), np.ones(2))
     return Loss(getattr(derivative, "__name__", "custom"), derivative, second)
 
 
@@ -102,12 +110,12 @@ class Metrics:
     """
 
     def __init__(self, metrics: Sequence[str | Callable] | str | Callable = ()):
-        chosen = (metrics,) if isinstance(metrics, str) or callable(metrics) else tuple(metrics)
+        chosen = tuple(metrics) if isinstance(metrics, (tuple, list)) else (metrics,)
         for metric in chosen:
             if isinstance(metric, str) and metric not in METRICS:
                 raise ValueError(f"unknown metric {metric!r}; use one of {', '.join(METRICS)}, or a callable (f, y)")
             if not isinstance(metric, str) and not callable(metric):
-                raise TypeError(f"a metric is a name or a callable (f, y) -> loss per sample; got {metric!r}")
+                raise TypeError(f"a metric is a name or a callable (f, y) -> loss per sample; got {shown(metric)}")
         self.names = tuple(m if isinstance(m, str) else getattr(m, "__name__", "custom") for m in chosen)
         self.scorers = [METRICS["squared"], *(METRICS[m] if isinstance(m, str) else m for m in chosen)]
 
@@ -115,8 +123,11 @@ class Metrics:
         """ValueError where a metric does not fit the labels y."""
         for name, score in zip(self.names, self.scorers[1:], strict=True):
             require_binary(f"the metric {name!r}", name, y)
-            if np.shape(score(np.zeros_like(y), y)) != y.shape:
-                raise ValueError(f"the metric {name} must return one loss per sample, shape {y.shape}")
+            given = np.asarray(score(np.zeros_like(y), y))
+            if given.shape != y.shape or given.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"the metric {name} must return one loss per sample, shape {y.shape}; got {shown(given)}"
+                )
 
     def means(self, residual: Array, y: Array) -> Array:
         """Mean over samples of every metric, squared error first, for outputs f = y + residual; (1 + metrics,)."""

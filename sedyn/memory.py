@@ -65,7 +65,11 @@ class LowRankMemory:
         dS, H = self._differentiate(t, J.astype(SINGLE), rule, None if batch is None else batch.astype(SINGLE))
         S = np.concatenate([S.astype(SINGLE), dS], axis=1)
         L, size = self._overlaps(S), self._inner(S, S)
-        values, vectors = np.linalg.eigh(size - L @ L.T)
+        outside = size - L @ L.T
+        if not np.all(np.isfinite(outside)):  # it overflows, and says so to whoever reads the memory
+            self._moved = np.full_like(self._moved, np.nan)
+            return
+        values, vectors = np.linalg.eigh(outside)
         new = values > self.tolerance**2 * np.trace(size)
         if new.any():
             X = vectors[:, new].T / np.sqrt(values[new])[:, None]

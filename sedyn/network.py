@@ -23,7 +23,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import special
 
+from .checks import elementwise, finite_array, generator, instance, integer, numbers, shown
 from .losses import LOSSES, Loss, central_difference
+from .results import require_memory
 
 Array = np.ndarray
 
@@ -44,6 +46,13 @@ class Activation:
     derivative: Callable[[Array, Array], Array]
     second: Callable[[Array, Array], Array]
     smooth: bool = True
+
+    def __post_init__(self):
+        functions = self.value, self.derivative, self.second
+        if not all(map(callable, functions)):
+            raise TypeError(
+                f"an Activation needs callables value (a), derivative and second (a, h); got {shown(functions)}"
+            )
 
 
 def _gauss(a: Array) -> Array:
@@ -112,6 +121,8 @@ def as_activation(spec) -> Activation:
         value, derivative = spec[:2]
         second = spec[2] if len(spec) == 3 else central_difference(derivative)
         name = getattr(value, "__name__", "custom")
+        for function, what in ((value, "value"), (derivative, "derivative"), (second, "second derivative")):
+            elementwise(function, f"the {what} of an activation", np.zeros(2))
         return Activation(name, value, lambda a, h: derivative(a), lambda a, h: second(a))
     raise TypeError(f"an activation is a registered name or a pair of callables (value, derivative); got {spec!r}")
 
@@ -167,20 +178,21 @@ class Network:
     _acts: tuple[Activation, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        try:
-            widths = tuple(int(w) for w in self.widths)
-            exact = all(w == v for w, v in zip(widths, self.widths, strict=True))
-        except (TypeError, ValueError):
-            widths, exact = (), False
-        if not exact or len(widths) < 2 or min(widths) < 1 or widths[-1] != 1:
+        sizes = numbers(self.widths)
+        if sizes.ndim != 1 or len(sizes) < 2 or sizes[-1] != 1 or not np.all((sizes >= 1) & (sizes % 1 == 0)):
             raise ValueError(
-                f"widths must be at least two positive integers, the last one 1 (a scalar output); got {self.widths!r}"
+                "widths must be at least two positive integers, the last one 1 (a scalar output); "
+                f"got {shown(self.widths)}"
             )
-        given = (self.activations,) if isinstance(self.activations, str) else tuple(self.activations)
-        if len(given) != len(widths):
+        widths = tuple(int(width) for width in sizes)
+        given = self.activations
+        if not isinstance(given, (tuple, list)) or len(given) != len(widths):
             raise ValueError(
-                f"{len(widths)} layers need {len(widths)} activations, one each; got {len(given)}: {given!r}"
+                f"{len(widths)} layers need {len(widths)} activations, one each, as a tuple; got {shown(given)}"
             )
+        given = tuple(given)
+        if not isinstance(self.bias, (bool, np.bool_)):
+            raise TypeError(f"bias must be True or False; got {shown(self.bias)}")
         object.__setattr__(self, "widths", widths)
         object.__setattr__(self, "activations", given)
         object.__setattr__(self, "_acts", tuple(as_activation(a) for a in given))
@@ -208,17 +220,15 @@ class Network:
         scale : float or sequence of L floats
             Multiplies the standard deviation, of every layer or layer by layer.
         """
-        if int(n_features) != n_features or n_features < 1:
-            raise ValueError(f"n_features must be a positive integer; got {n_features!r}")
-        scales = (
-            np.broadcast_to(np.asarray(scale, float), (self.n_layers,))
-            if np.ndim(scale) == 0
-            else np.asarray(scale, float)
+        n_features, scales = integer(n_features, "n_features"), numbers(scale)
+        if scales.shape not in ((), (self.n_layers,)) or not np.all(np.abs(scales) < 1e300):
+            raise ValueError(f"scale must be one finite number or {self.n_layers}, one per layer; got {shown(scale)}")
+        scales, rng = np.broadcast_to(scales, (self.n_layers,)), generator(rng)
+        shapes = ((n_features, self.widths[0]), *self.deep_shapes)
+        size = sum(float(rows) * columns for rows, columns in shapes)
+        require_memory(
+            8 * size, f"weights of {n_features} features and widths {self.widths}", "lower n_features or widths"
         )
-        if scales.shape != (self.n_layers,) or not np.all(np.isfinite(scales)):
-            raise ValueError(f"scale must be one finite number or {self.n_layers}, one per layer; got {scale!r}")
-        rng = np.random.default_rng(rng)
-        shapes = ((int(n_features), self.widths[0]), *self.deep_shapes)
         first, *deep = (
             s * rng.standard_normal(shape) / np.sqrt(shape[0]) for s, shape in zip(scales, shapes, strict=True)
         )
@@ -226,16 +236,21 @@ class Network:
 
     def predict(self, weights: Weights, X: Array) -> Array:
         """Outputs f(x) for the rows of X (m, n_features), shape (m,)."""
-        X = np.asarray(X)
-        if X.ndim != 2 or X.shape[1] != weights.first.shape[0]:
-            raise ValueError(
-                f"X must have {weights.first.shape[0]} columns, like weights.first has rows; got shape {X.shape}"
-            )
-        return self.output((X @ weights.first).T, weights.small)
+        instance(weights, Weights, "weights")
+        X, first = finite_array(X, "X"), finite_array(weights.first, "weights.first")
+        if first.ndim != 2 or first.shape[1] != self.widths[0]:
+            raise ValueError(f"weights.first must have shape (n_features, {self.widths[0]}); got {first.shape}")
+        if X.ndim != 2 or X.shape[1] != len(first):
+            raise ValueError(f"X must have {len(first)} columns, like weights.first has rows; got shape {X.shape}")
+        deep, biases = self.validate_small(weights.deep, weights.biases)
+        return self.output((X @ first).T, [*deep, *biases])
 
     def validate_small(self, deep, biases=(), dtype=np.float64) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """Deep weights and biases as arrays of `dtype`; ValueError when they do not fit or are not finite."""
-        deep, biases = (tuple(np.ascontiguousarray(W, dtype) for W in part) for part in (deep, biases))
+        deep, biases = (
+            tuple(np.ascontiguousarray(numbers(W), dtype) for W in part) if isinstance(part, (tuple, list)) else ()
+            for part in (deep, biases)
+        )
         if tuple(W.shape for W in deep) != self.deep_shapes:
             raise ValueError(
                 f"the network needs deep weights of shapes {self.deep_shapes}; got {tuple(W.shape for W in deep)}"

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .checks import finite_array, instance, integer, numbers, shown
 from .network import Array, Weights
 from .results import Result
 from .spectrum import eigen_directions
@@ -69,11 +70,18 @@ class Overlaps(Result):
     blocks: Array | None = None
 
     def __post_init__(self):
-        gram, cross, norm2 = (np.array(x, float) for x in (self.gram, self.cross, self.signal_norm2))
-        deep, biases = (tuple(np.array(W, float) for W in part) for part in (self.deep, self.biases))
-        blocks = np.ones((1, 2)) if self.blocks is None else np.array(self.blocks, float)
-        if blocks.ndim != 2 or blocks.shape[1] != 2 or np.any(blocks[:, 0] <= 0) or np.any(blocks[:, 1] <= 0):
-            raise ValueError(f"blocks must hold pairs (fraction > 0, variance > 0); got {self.blocks!r}")
+        for name, part in (("deep", self.deep), ("biases", self.biases)):
+            if not isinstance(part, (tuple, list)):
+                raise TypeError(f"{name} must be a tuple of arrays, one per layer; got {shown(part)}")
+        gram, cross, norm2 = (
+            finite_array(getattr(self, name), f"{name}, like all overlaps,")
+            for name in ("gram", "cross", "signal_norm2")
+        )
+        deep = tuple(finite_array(W, "deep, like all overlaps,") for W in self.deep)
+        biases = tuple(finite_array(b, "biases, like all overlaps,") for b in self.biases)
+        blocks = np.ones((1, 2)) if self.blocks is None else numbers(self.blocks)
+        if blocks.ndim != 2 or blocks.shape[1] != 2 or not np.all((blocks > 0) & (blocks < np.inf)):
+            raise ValueError(f"blocks must hold pairs (fraction > 0, variance > 0), finite; got {shown(self.blocks)}")
         if blocks[:, 0].sum() > 1 + 1e-8:
             raise ValueError(f"the fractions of the blocks add up to {blocks[:, 0].sum():.6g}, more than 1")
         lead = () if self.blocks is None else (len(blocks),)
@@ -88,8 +96,12 @@ class Overlaps(Result):
                 f"signal_norm2 must be a number, or (k, k) for cross (q, k){', in each block' if lead else ''}; "
                 f"got shape {norm2.shape} beside cross {cross.shape}"
             )
-        if not all(np.all(np.isfinite(part)) for part in (gram, cross, norm2, *deep, *biases)):
-            raise ValueError("overlaps must be finite; got NaN or infinite entries")
+        largest = max(np.abs(part).max(initial=0) for part in (gram, cross, norm2, blocks))
+        if not q or not k or largest > 1e100:
+            raise ValueError(
+                f"gram, cross, signal_norm2 and blocks must hold numbers, none beyond 1e100 in size; got "
+                f"gram {gram.shape}, cross {cross.shape}, and {largest:.3g} as the largest"
+            )
         for name, value in (("gram", gram), ("cross", cross), ("signal_norm2", norm2 if norm2.ndim else float(norm2))):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "deep", deep)
@@ -103,6 +115,7 @@ class Overlaps(Result):
             gap = np.abs(matrix - matrix.swapaxes(1, 2)).max()
             if gap > 1e-10 * max(np.abs(matrix).max(), 1e-300):
                 raise ValueError(f"{name} must be symmetric; it differs from its transpose by {gap:.3g}")
+        signal = np.where(np.abs(signal) < 1e-300, 0, signal)  # too small to be divided by
         lost = cross - cross @ np.linalg.pinv(signal, hermitian=True) @ signal
         if np.linalg.eigvalsh(signal).min() < -1e-8 * np.abs(signal).max() or np.abs(lost).max() > 1e-8 * scale**0.5:
             raise ValueError(
@@ -125,11 +138,21 @@ class Overlaps(Result):
         is that of its mean variance. Blocks are in the order of increasing variance. The theory wants variances of
         order 1: a few directions that grow with n are no average over many.
         """
-        first, mu = np.asarray(weights.first, float), np.asarray(signal, float)
-        if first.ndim != 2 or mu.ndim not in (1, 2) or len(mu) != len(first):
+        instance(weights, Weights, "weights")
+        first, mu, n_blocks = (
+            finite_array(weights.first, "weights.first"),
+            finite_array(signal, "signal"),
+            integer(n_blocks, "n_blocks"),
+        )
+        if first.ndim != 2 or mu.ndim not in (1, 2) or not mu.size or len(mu) != len(first):
             raise ValueError(
                 f"signal must have shape ({first.shape[0]},) or ({first.shape[0]}, k), one entry per row of "
                 f"weights.first; got {mu.shape}"
+            )
+        largest = max(np.abs(first).max(initial=0), np.abs(mu).max(initial=0))
+        if largest > 1e20:  # their squares, summed, would be beyond what `Overlaps` takes
+            raise ValueError(
+                f"weights.first and signal must not exceed 1e20 in size; got {largest:.3g}; lower their scale"
             )
         if covariance is None:
             norm2 = mu.T @ mu
@@ -138,7 +161,7 @@ class Overlaps(Result):
         if directions is not None:
             first, mu = directions.T @ first, directions.T @ mu
         parts = []
-        for members in _groups(variances, int(n_blocks)):
+        for members in _groups(variances, n_blocks):
             mean = variances[members].mean()
             scale = np.sqrt(variances[members] / mean)[:, None]
             W, s = scale * first[members], (scale if mu.ndim == 2 else scale[:, 0]) * mu[members]

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .checks import finite_array, instance, integer, number, shown
 from .descent import Trajectory
 from .evolution import Evolution
 from .network import Array
@@ -82,7 +83,12 @@ def learning_curves(
     >>> [line.get_label() for line in ax.lines]
     ['training error, simulation']
     """
-    runs = [runs] if isinstance(runs, Trajectory) else list(runs or [])
+    runs = list(runs or []) if isinstance(runs, (tuple, list, type(None))) else [runs]  # type: ignore[list-item]
+    for run in runs:
+        instance(run, Trajectory, "each of runs")
+    if theory is not None:
+        instance(theory, Evolution, "theory")
+    max_points = integer(max_points, "max_points")
     if theory is None and not runs:
         raise ValueError("nothing to draw: give a theory (an Evolution), runs (one Trajectory or several), or both")
     unknown = [name for name in quantities if name not in QUANTITIES]
@@ -143,9 +149,11 @@ def estimated_error(
     >>> [line.get_label() for line in ax.lines]
     ['training error', 'estimated generalization error', 'best stopping time, t = 10']
     """
+    instance(run, Trajectory, "run")
+    max_points = integer(max_points, "max_points")
     if run.estimated_error is None or run.best_step is None:
         raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
-    held_out = run.generalization_error if held_out is None else np.asarray(held_out, float)
+    held_out = run.generalization_error if held_out is None else finite_array(held_out, "held_out")
     if held_out is not None and held_out.shape != run.estimated_error.shape:
         raise ValueError(f"held_out must have shape {run.estimated_error.shape}, one per step; got {held_out.shape}")
 
@@ -209,15 +217,18 @@ def kernel_heatmap(
     >>> int(ax.images[-1].get_array().count())  # the lower triangle
     15
     """
-    kernel = np.asarray(kernel, float)
+    kernel = finite_array(kernel, "kernel")
     if kernel.ndim != 4:
         raise ValueError(f"a two-time kernel has shape (T, T', q, q); got {kernel.shape}")
+    if not isinstance(entry, (tuple, list)) or len(entry) != 2:
+        raise ValueError(f"entry must be a pair (row, column); got {shown(entry)}")
+    entry = (integer(entry[0], "entry[0]", -(2**31)), integer(entry[1], "entry[1]", -(2**31)))
     if not all(-size <= i < size for i, size in zip(entry, kernel.shape[2:], strict=True)):
         raise ValueError(
             f"entry {entry!r} lies outside the {kernel.shape[2]} x {kernel.shape[3]} entries of the kernel"
         )
-    if limit is not None and not limit > 0:
-        raise ValueError(f"limit must be a positive number; got {limit!r}")
+    if limit is not None:
+        limit = number(limit, "limit", "be a positive number", lambda x: 0 < x < np.inf)
     image = kernel[:, :, entry[0], entry[1]]
     largest = float(np.abs(image).max(initial=0.0))
     limit = limit or largest or 1.0

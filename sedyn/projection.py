@@ -151,7 +151,7 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
     T, along = rule.n_steps, overlaps.signal_loadings()
     known = along.shape[1]
     reuse = np.isfinite(phi) and any(rule.moves(t, 0) for t in range(T))  # else there is neither memory nor fluctuation
-    n_quasi = min(N_QUASI, n_paths // 16) if reuse else 0
+    n_quasi = min(N_QUASI, n_paths // 16) if np.isfinite(phi) else 0  # whatever T: the same points begin every run
     require_memory(memory_bytes(n_paths, 64, len(overlaps.variances), dtype), f"{n_paths} paths", "lower n_paths")
     points = gaussian_points(1 + known + n_quasi, n_paths, rng, quasi)
     xi, points = points[0], points[1:]
@@ -212,7 +212,7 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
             batch = rule.batch_weights(N, rng, dtype.type)
             V_single = [W.astype(dtype) for W in V]
             S, gradients, residual = network.gradients(columns.combine(w), Y, V_single, rule.loss, batch)
-            if not recording.record_step(residual, V):
+            if not recording.record_step(residual, V, w):
                 break
             all_w.append(w)
             if t == T:
@@ -247,7 +247,10 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
 def _new_directions(Q: Rows, S: Array, tolerance: float) -> Array:
     """What S_t has outside of Q, in its principal directions, those above `tolerance` only; largest first."""
     L, size = Q.coordinates(S), inner(S, S)
-    values, vectors = np.linalg.eigh(size - L @ L.T)
+    outside = size - L @ L.T
+    if not np.all(np.isfinite(outside)):  # the next step will say that training has diverged
+        return S[:0]
+    values, vectors = np.linalg.eigh(outside)
     new = values > tolerance**2 * np.trace(size)
     X = (vectors[:, new] / np.sqrt(values[new])).T[::-1]
     return X.astype(S.dtype) @ S - Q.combine(X @ L) if len(X) else S[:0]

@@ -6,9 +6,13 @@ import dataclasses
 import json
 import os
 import sys
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+
+from .checks import finite_array, real_array, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +30,15 @@ class Result:
     @classmethod
     def load(cls, path):
         """Read a result written by `save`. Raises ValueError when the file holds a result of another type."""
-        with np.load(path, allow_pickle=False) as file:
-            layout = json.loads(str(file["_layout"])) if "_layout" in file else {}
-            if layout.get("type") != cls.__name__:
-                raise ValueError(f"{path} holds {layout.get('type', 'no sedyn result')}; expected {cls.__name__}")
-            return _unflatten(layout, file)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                layout = json.loads(str(file["_layout"])) if "_layout" in file else {}
+                parts = {key: file[key] for key in file if layout}
+        except (ValueError, TypeError, EOFError, BadZipFile, zlib.error):
+            raise ValueError(f"{path} is damaged or was not written by save; compute it again and save it") from None
+        if layout.get("type") != cls.__name__:
+            raise ValueError(f"{path} holds {layout.get('type', 'no sedyn result')}; expected {cls.__name__}")
+        return _unflatten(layout, parts)
 
 
 def _flatten(value, key, arrays):
@@ -87,11 +95,23 @@ def z_scores(samples, predicted, stderr=0.0):
     >>> sedyn.z_scores([[1.0, 5.0], [3.0, 5.0]], [1.0, 5.0]).tolist()
     [1.0, 0.0]
     """
-    samples = np.asarray(samples, float)
-    if len(samples) < 2:
-        raise ValueError(f"z-scores need at least two runs to know their spread; got {len(samples)}")
+    samples, predicted = finite_array(samples, "samples"), finite_array(predicted, "predicted")
+    if len(np.atleast_1d(samples)) < 2:
+        raise ValueError(f"samples: z-scores need at least two runs to know their spread; got shape {samples.shape}")
+    error = real_array(stderr)
+    if error is None or np.any(error < 0):
+        raise ValueError(f"stderr must hold real numbers >= 0, or NaN where there is none; got {shown(stderr)}")
+    if samples.size and max(np.abs(samples).max(), np.abs(predicted).max(initial=0)) > 1e150:
+        raise ValueError("samples and predicted must not exceed 1e150 in size: their squares overflow; rescale them")
+    try:
+        np.broadcast_shapes(samples.shape[1:], predicted.shape, error.shape)
+    except ValueError:
+        raise ValueError(
+            f"samples (n_runs, ...), predicted (...) and stderr (...) must fit each other; got shapes {samples.shape}, "
+            f"{predicted.shape} and {error.shape}"
+        ) from None
     difference = samples.mean(axis=0) - predicted
-    error = np.sqrt(samples.var(axis=0, ddof=1) / len(samples) + np.nan_to_num(stderr) ** 2)
+    error = np.hypot(samples.std(axis=0, ddof=1) / np.sqrt(len(samples)), np.where(np.isnan(error), 0, error))
     rounding = 1e-10 * (1 + np.abs(predicted))
     agrees = (error < rounding) & (np.abs(difference) < 1e3 * rounding)
     return np.where(agrees, 0.0, difference / np.maximum(error, rounding))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .augmented import AssumptionWarning, augmented_gradient_descent
+from .checks import generator, instance, shown
 from .descent import Trajectory, validate_rows
 from .network import Array, Network, Weights
 from .results import progress
@@ -47,6 +48,7 @@ def early_stop(run: Trajectory) -> Stop:
     >>> stop.cautious_step <= stop.step < 60
     True
     """
+    instance(run, Trajectory, "run")
     if run.estimated_error is None or run.estimated_stderr is None or run.best_step is None:
         raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
     best = run.best_step
@@ -124,15 +126,17 @@ def tune(
     >>> len(table), bool(table[0].error <= table[-1].error)
     (4, True)
     """
-    networks = [networks] if isinstance(networks, Network) else list(networks)
-    trainings = [trainings] if isinstance(trainings, Training) else list(trainings)
+    networks, trainings = _several(networks, Network, "networks"), _several(trainings, Training, "trainings")
+    if not isinstance(scales, (tuple, list)):
+        raise TypeError(f"scales must be a sequence of scales of the initial weights; got {shown(scales)}")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(f"executor must have a submit method, as those of concurrent.futures; got {shown(executor)}")
     grid = list(product(networks, trainings, scales))
     if not grid:
-        raise ValueError("nothing to try: give at least one network, one training and one scale")
+        raise ValueError("nothing to try: networks, trainings and scales need at least one entry each")
     X, y = validate_rows(X, y)
     jobs = [
-        (*point, X, y, covariance, child)
-        for point, child in zip(grid, np.random.default_rng(rng).spawn(len(grid)), strict=True)
+        (*point, X, y, covariance, child) for point, child in zip(grid, generator(rng).spawn(len(grid)), strict=True)
     ]
     done: list[Candidate] = []
     said: set[str] = set()
@@ -150,6 +154,19 @@ def tune(
     for text in sorted(said):
         warnings.warn(text, AssumptionWarning, stacklevel=2)
     return sorted(done, key=lambda c: c.error)
+
+
+def _several(given, kind: type, name: str) -> list:
+    """One of its kind or several, as a list; TypeError for anything else."""
+    if isinstance(given, kind):
+        return [given]
+    try:
+        found = list(given)
+    except TypeError:
+        raise TypeError(f"{name} must be one or several sedyn.{kind.__name__}; got {shown(given)}") from None
+    for one in found:
+        instance(one, kind, f"each of {name}")
+    return found
 
 
 def _try(network, training, scale, X, y, covariance, rng) -> tuple[Candidate, tuple[str, ...]]:

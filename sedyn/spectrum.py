@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # imports its submodules where they are first used
 
+from .checks import numbers
 from .network import Array
 
 N_NODES = 8  # of a known spectrum: agrees with 16 to 1e-6 at largest / mean eigenvalue = 30 (theory 5)
@@ -112,20 +113,21 @@ def eigen_directions(covariance, n_features: int) -> tuple[Array, Array | None]:
 
     Raises ValueError for anything but n variances >= 0 or a symmetric positive semidefinite matrix.
     """
-    try:
-        given = np.asarray(covariance, float)
-    except (TypeError, ValueError):
-        given = np.full(1, np.nan)
+    given = numbers(covariance)
     if given.shape not in ((n_features,), (n_features, n_features)) or not np.all(np.isfinite(given)):
         raise ValueError(
             f"covariance must be {n_features} eigenvalues, a matrix ({n_features}, {n_features}), or for the estimator "
             f"'empirical' or unlabelled rows (k, {n_features}), all finite; got shape {given.shape}"
         )
     if given.ndim == 2 and not np.allclose(given, given.T):
-        raise ValueError("a covariance matrix must be symmetric")
+        gap = np.abs(given - given.T).max()
+        raise ValueError(f"a covariance matrix must be symmetric; it differs from its transpose by {gap:.3g}")
     variances, directions = (given, None) if given.ndim == 1 else np.linalg.eigh(given)
-    if variances.min() < -1e-8 * variances.max() or variances.max() <= 0:
-        raise ValueError(f"covariance needs eigenvalues >= 0, not all 0; the smallest is {variances.min():.3g}")
+    if variances.min() < -1e-8 * variances.max() or not 0 < variances.max() <= 1e30:
+        raise ValueError(
+            f"covariance needs eigenvalues >= 0, not all 0; the smallest is {variances.min():.3g}, "
+            f"the largest {variances.max():.3g} (at most 1e30)"
+        )
     return np.maximum(variances, 0), directions
 
 
@@ -141,9 +143,8 @@ def spectrum_of(covariance, X: Array) -> Spectrum:
         if covariance != "empirical":
             raise ValueError(f"covariance must be None, 'empirical' or an array; got {covariance!r}")
         return _from_rows(X)
-    shape = np.shape(covariance)
-    if len(shape) == 2 and shape[1] == n and (shape[0] != n or not np.allclose(covariance, np.transpose(covariance))):
-        rows = np.asarray(covariance, float)
+    rows = numbers(covariance)
+    if rows.ndim == 2 and rows.shape[1] == n and (len(rows) != n or not np.allclose(rows, rows.T)):
         if not np.all(np.isfinite(rows)):
             raise ValueError("the rows given as covariance must be all finite; they hold NaN or infinite entries")
         return _from_rows(rows)
@@ -157,6 +158,8 @@ def _from_rows(rows: Array) -> Spectrum:
     if k < 12:
         raise ValueError(f"{k} rows are too few to estimate a covariance; give at least 12, or its eigenvalues")
     rows = np.asarray(rows, float)
+    if not 0 < np.ptp(rows, axis=0).max() <= np.abs(rows).max() * 2 <= 1e100:
+        raise ValueError("a covariance can only be estimated from rows that vary, by less than 1e100; rescale them")
     values, frequencies = population_spectrum(rows)
     nodes, weights = gauss_nodes(values, values * frequencies, N_NODES)
     return Spectrum(nodes, weights)

@@ -59,7 +59,7 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
     responses = Responses(T, q, n_paths, phi, overlaps.variances, weights)
     spread = np.sqrt(weights * overlaps.variances)  # times sqrt(phi) rho^b: how N moves U, in each block
     cholesky = _ExtendedCholesky(T * q)
-    normals = rng.standard_normal((B, T * q, n_paths)) if not memoryless else np.zeros((B, T * q, n_paths))
+    normals = np.zeros((B, T * q, n_paths))
     A = np.zeros((T + 1, q, known))  # U_t = A_t F_0 + noise: the coefficients P_t and kappa_t, applied to the start
     A[0] = overlaps.loadings()
     variances, signal_pinv = np.repeat(overlaps.variances, known // B), np.linalg.pinv(along @ along.T, hermitian=True)
@@ -75,7 +75,7 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
             theta = A[t] @ F_0 + noise + responses.memory(t, S)
             batch = rule.batch_weights(n_paths, rng)
             S_t, gradients, residual = network.gradients(theta, Y, V, rule.loss, batch)
-            if not recording.record_step(residual, V):
+            if not recording.record_step(residual, V, A[t]):
                 break
             if t == T:
                 break
@@ -85,6 +85,9 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
             if not memoryless:
                 G[now, : now.stop] = S_t @ S[: t + 1].reshape(-1, n_paths).T / n_paths
                 cholesky.extend(G[now, : now.stop])
+                normals[:, now] = rng.standard_normal(
+                    (B, q, n_paths)
+                )  # step by step: T does not change what came before
                 N[:, t] = np.sqrt(phi) * cholesky.factor[now, : now.stop] @ normals[:, : now.stop]
             moved = np.einsum("sab,sbk->ak", R_t, A[: t + 1])  # what S_t owes to F_0 through the U_s
             d_t = (S_t @ Z.T / n_paths - moved @ along.T) @ signal_pinv

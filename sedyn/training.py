@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .checks import integer, number, numbers, shown
 from .losses import Loss, Metrics, as_loss, require_binary
+from .results import require_memory
 
 # Training counts as diverged once the training error exceeds this multiple of its scale at the start.
 DIVERGENCE_FACTOR = 1e6
+# So it does with larger weights, which a saturated output can hide until they overflow.
+LARGEST_WEIGHT = 1e12
 SCHEDULES = {
     "step_size": "a finite number >= 0",
     "momentum": "a finite number >= 0 and < 1",
@@ -67,22 +71,20 @@ class Training:
     loss: str | Callable | tuple | Loss = "squared"
 
     def __post_init__(self):
-        n_steps, fraction = _numbers(self.n_steps), _numbers(self.batch_fraction)
-        if n_steps.ndim or not (np.isfinite(n_steps) and n_steps >= 0 and n_steps == n_steps // 1):
-            raise ValueError(f"n_steps must be an integer, 0 or more; got {self.n_steps!r}")
+        object.__setattr__(self, "n_steps", integer(self.n_steps, "n_steps", 0))
         for name in SCHEDULES:
             given = getattr(self, name)
             if not callable(given):
-                values = _numbers(given)
+                values = numbers(given)
                 if values.ndim > 2 or not _allowed(name, values):
                     raise ValueError(
                         f"{name} must be {SCHEDULES[name]}, one per layer, an array (n_steps, n_layers), or a callable "
-                        f"of t; got {given!r}"
+                        f"of t; got {shown(given)}"
                     )
-        if fraction.ndim or not 0 < fraction <= 1:
-            raise ValueError(f"batch_fraction must lie in (0, 1]; got {self.batch_fraction!r}")
-        if self.batch not in ("fixed", "bernoulli"):
-            raise ValueError(f"batch must be 'fixed' or 'bernoulli'; got {self.batch!r}")
+        fraction = number(self.batch_fraction, "batch_fraction", "lie in (0, 1]", lambda b: 0 < b <= 1)
+        object.__setattr__(self, "batch_fraction", fraction)
+        if not (isinstance(self.batch, str) and self.batch in ("fixed", "bernoulli")):
+            raise ValueError(f"batch must be 'fixed' or 'bernoulli'; got {shown(self.batch)}")
         as_loss(self.loss)
 
     def step_sizes(self, n_layers: int) -> np.ndarray:
@@ -91,16 +93,20 @@ class Training:
         Raises ValueError when the given shape fits neither (n_layers,) nor (n_steps, n_layers), or a schedule returns
         something else.
         """
-        return self._schedule("step_size", n_layers)
+        return self._schedule("step_size", integer(n_layers, "n_layers"))
 
     def _schedule(self, name: str, n_layers: int) -> np.ndarray:
         given, T = getattr(self, name), self.n_steps
+        n_bytes = 3 * (80 + 32.0 * n_layers) * T  # as the lists of `Rule`
+        require_memory(n_bytes, f"a schedule of {T:.4g} steps for {n_layers:.4g} layers", "lower n_steps or n_layers")
         if callable(given):
-            rows = [_numbers(given(t)) for t in range(T)]
-            if any(row.shape not in ((), (n_layers,)) or not _allowed(name, row) for row in rows):
-                raise ValueError(f"the schedule {name} must return {SCHEDULES[name]}, or {n_layers} of them")
+            rows = [numbers(given(t)) for t in range(T)]
+            for t, row in enumerate(rows):
+                if row.shape not in ((), (n_layers,)) or not _allowed(name, row):
+                    expected = f"{SCHEDULES[name]}, or {n_layers} of them"
+                    raise ValueError(f"the schedule {name} must return {expected}; got {shown(given(t))} at t = {t}")
             return np.array([np.broadcast_to(row, n_layers) for row in rows]).reshape(T, n_layers)
-        values = np.asarray(given, float)
+        values = numbers(given)
         if values.ndim and values.shape not in ((n_layers,), (T, n_layers)):
             raise ValueError(
                 f"{name} has shape {values.shape}; for {n_layers} layers and {T} steps give one number, {n_layers} "
@@ -115,13 +121,6 @@ class Training:
         )
         loss = as_loss(self.loss)
         return Rule(self.n_steps, step_size, momentum, weight_decay, self.batch_fraction, self.batch, loss)
-
-
-def _numbers(value) -> np.ndarray:
-    try:
-        return np.asarray(value, float)
-    except (TypeError, ValueError):
-        return np.array(np.nan)
 
 
 def _allowed(name: str, values: np.ndarray) -> bool:
@@ -186,22 +185,29 @@ class Recording:
         self.small: list[list[np.ndarray]] = []
         self.status, self.message = "ok", ""
 
-    def record_step(self, residual: np.ndarray, small: list[np.ndarray]) -> bool:
-        """Take in the residuals f - y and the small weights of one step; False when training has diverged."""
+    def record_step(self, residual: np.ndarray, small: list[np.ndarray], first: np.ndarray) -> bool:
+        """Take in the residuals f - y and all weights of one step, `first` being W_1 or its loadings; False when
+        training has diverged."""
         train, t = self.metrics.means(residual, self.labels), len(self.train)
+        largest = max(np.abs(W).max(initial=0.0) for W in (first, *small))
         if not t:
             bound = DIVERGENCE_FACTOR * (train[0] + float(np.mean(np.square(self.labels))) + 1e-300)
             self._bound = min(np.finfo(float).max, bound)  # infinity and NaN are beyond every bound
-        if not train[0] <= self._bound:
-            self.status = "diverged"
-            self.message = (
-                f"training diverged at step {t} (training error {train[0]:.3g}): the arrays end at step {t - 1}; "
-                "lower step_size or the scale of the initial weights"
-            )
+            self._largest = LARGEST_WEIGHT * max(1.0, largest)
+        if not (train[0] <= self._bound and largest <= self._largest):
+            self.diverge(t, f"training error {train[0]:.3g}, largest weight {largest:.3g}")
             return False
         self.train.append(train)
         self.small.append(small)
         return True
+
+    def diverge(self, t: int, what: str) -> None:
+        """Say that the recording ends before step t, and why."""
+        self.status = "diverged"
+        self.message = (
+            f"training diverged at step {t} ({what}): the arrays end at step {t - 1}; "
+            "lower step_size or the scale of the initial weights"
+        )
 
     def interrupt(self) -> None:
         """Say that the recording ends here."""

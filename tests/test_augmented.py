@@ -452,3 +452,22 @@ def test_the_estimator_cannot_see_the_teacher_or_the_theory():
     assert {"responses", "memory", "losses", "training"} <= seen  # the imports were followed
     assert not seen & {"data", "overlaps", "paths", "evolution", "projection", "tangent", "dice", "tabular"}
     assert "evolution" not in package_imports("descent") and "descent" not in package_imports("evolution")
+
+
+def test_an_estimate_that_overflows_ends_the_run_where_it_was_last_finite(rng):
+    """A sine bounds the training error, whatever W_1; the tangents grow by the step size at every step."""
+    network = sedyn.Network((2, 1), ((np.sin, np.cos), "identity"))
+    X, y = rng.standard_normal((40, 10)), rng.standard_normal(40)
+    training = sedyn.Training((1e5, 0.0), 14)
+    run = sedyn.augmented_gradient_descent(network, training, network.init(10, rng), X, y)
+    assert run.status == "diverged" and re.search("estimate is no longer a finite number.*lower step_size", run.message)
+    assert len(run.train_error) == len(run.estimated_error) == len(run.deep_weights[0]) >= 1
+    assert np.all(np.isfinite(run.estimated_error)) and np.all(np.isfinite(run.estimated_stderr))
+
+
+def test_features_that_are_all_zero_are_said_to_hold_nothing(rng):
+    network = sedyn.Network((2, 1), ("tanh", "identity"))
+    run = sedyn.augmented_gradient_descent(
+        network, sedyn.Training(0.1, 3), network.init(10, rng), np.zeros((40, 10)), rng.standard_normal(40)
+    )
+    assert "all features are 0 in every row; there is nothing to learn from" in run.warnings

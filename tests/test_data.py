@@ -164,7 +164,7 @@ def covariance_of(covariance):
         (lambda: sedyn.SingleIndex("committee"), "unknown link 'committee'.*noisy_sign, logistic"),
         (lambda: sedyn.MultiIndex("parity", 0), "n_indices must be a positive integer; got 0"),
         (lambda: sedyn.MultiIndex("parity", 1.5), "n_indices must be a positive integer; got 1.5"),
-        (lambda: sedyn.MultiIndex("parity", 2, -1), "noise is a standard deviation.*or None; got -1"),
+        (lambda: sedyn.MultiIndex("parity", 2, -1), "noise must be a standard deviation.*or None; got -1"),
         (lambda: sedyn.SingleIndex("tanh", None), r"noise=None is for a callable link \(z, xi\).*'tanh'"),
         (lambda: sedyn.MultiIndex("parity", 2).sample(5, np.ones(3)), r"n_features, 2\); got \(3,\)"),
         (lambda: sedyn.MultiIndex("parity", 2).sample(5, np.ones((3, 3))), r"got \(3, 3\)"),

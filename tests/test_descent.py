@@ -247,3 +247,20 @@ def test_bad_step_sizes(step_size):
 def test_bad_number_of_steps(n_steps):
     with pytest.raises(ValueError, match="n_steps must be an integer, 0 or more"):
         sedyn.Training(0.1, n_steps)
+
+
+def test_weights_that_grow_behind_a_saturated_output_are_a_divergence(rng):
+    """Weight decay times step size of 1e3 multiplies them by -999 a step; tanh hides it from the error."""
+    network = sedyn.Network((2, 1), ("tanh", "tanh"))
+    training = sedyn.Training(1e3, 30, weight_decay=1.0)
+    weights, signal = network.init(20, rng), sedyn.random_signal(20, rng=rng)
+    teacher = sedyn.SingleIndex("tanh", 0.1)
+    X, y = teacher.sample(30, signal, rng=rng)
+    run = sedyn.gradient_descent(network, training, weights, X, y)
+    theory = sedyn.state_evolution(
+        network, training, teacher, sedyn.Overlaps.of(weights, signal), 1.5, n_paths=2**8, rng=0
+    )
+    for result in (run, theory):
+        assert result.status == "diverged" and "largest weight" in result.message
+        assert np.all(np.isfinite(result.train_error)) and np.abs(result.deep_weights[0]).max() < 1e13
+    assert np.all(np.isfinite(theory.generalization_error)) and np.all(np.isfinite(theory.kernels.C))

@@ -369,3 +369,26 @@ def test_bad_input(options, message):
 def test_reference_solver_announces_memory_it_cannot_have():
     with pytest.raises(MemoryError, match="GiB.*lower n_paths or n_steps, or use solver='projection'"):
         run(n_steps=2000, n_paths=2**16, solver="tangent")
+
+
+@pytest.mark.parametrize("solver", ["projection", "tangent"])
+@pytest.mark.parametrize("later", [0.0, 0.3])
+def test_theory_of_fewer_steps_is_the_beginning_of_the_theory_of_more(solver, later):
+    """For the same seed, with blocks and batches, and whether or not the first layer has moved so far."""
+    network, overlaps = (
+        sedyn.Network((2, 1), ("tanh", "identity")),
+        sedyn.Overlaps(
+            [np.eye(2)] * 2, [[0.3, 0.0]] * 2, [1.0, 1.0], ([[1.0], [-0.5]],), blocks=[(0.5, 0.5), (0.5, 1.5)]
+        ),
+    )
+
+    def solve(n_steps):
+        training = sedyn.Training(lambda t: (0.3 if t > 2 else later, 0.2), n_steps, batch_fraction=0.5)
+        options = {"aspect_ratio": 1.5, "n_paths": 2**8, "solver": solver, "rng": 0, "n_scrambles": 2}
+        return sedyn.state_evolution(network, training, sedyn.SingleIndex("tanh", 0.3), overlaps, **options)
+
+    long = solve(6)
+    for n_steps in (0, 2, 5):
+        short = solve(n_steps)
+        for name in ("train_error", "generalization_error"):
+            np.testing.assert_allclose(getattr(short, name), getattr(long, name)[: n_steps + 1], rtol=1e-6)

@@ -1,0 +1,432 @@
+"""What bad input gets: a table of calls, each with its exception and the whole message.
+
+Each message says what arrived, what was expected and, where it does not follow, what to do.
+"""
+
+import contextlib
+import io
+import re
+
+import numpy as np  # noqa: F401, for the rows
+import pytest
+
+import sedyn
+from sedyn.__main__ import main
+
+NETWORK = sedyn.Network((2, 1), ("tanh", "identity"))
+RELU = sedyn.Network((2, 1), ("relu", "identity"))
+TRAINING = sedyn.Training(0.2, 3)
+WEIGHTS, SIGNAL = NETWORK.init(6, rng=0), sedyn.random_signal(6, rng=1)
+OVERLAPS, DEEP = sedyn.Overlaps.of(WEIGHTS, SIGNAL), WEIGHTS.deep
+TEACHER = sedyn.SingleIndex("tanh", 0.1)
+X, Y = TEACHER.sample(20, SIGNAL, rng=2)
+RUN = sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y)
+PROBLEM = NETWORK, TRAINING, TEACHER, OVERLAPS
+TABLE = "a,y\n" + "".join(f"{i},{i * i % 7}\n" for i in range(40))
+
+
+def written(name, text):
+    """A file in the folder of this test."""
+    with open(name, "w", encoding="utf-8") as file:
+        file.write(text)
+    return name
+
+
+def command(*argv):
+    """``python -m sedyn ..``: one line on standard error and exit status 2, or argparse's own last line."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        try:
+            status = main(list(argv))
+        except SystemExit as error:
+            status = error.code
+    raise SystemExit(f"exit status {status}: {said.getvalue().splitlines()[-1]}")
+
+
+def estimate(text, *options):
+    command("estimate", written("data.csv", text), "--target", "y", *options)
+
+
+# A call, and indented below it what it raises; ".." stands for anything, and deeper lines go on.
+ROWS = r"""
+# networks and weights
+sedyn.Network((3,), ("tanh",))
+    ValueError: widths must be at least two positive integers, the last one 1 (a scalar output); got (3,)
+sedyn.Network((3, 2), ("tanh", "identity"))
+    ValueError: widths must be at least two positive integers, the last one 1 (a scalar output); got (3, 2)
+sedyn.Network((2.5, 1), ("tanh", "identity"))
+    ValueError: widths must be at least two positive integers, the last one 1 (a scalar output); got (2.5, 1)
+sedyn.Network((3, 1), ("tanh",))
+    ValueError: 2 layers need 2 activations, one each, as a tuple; got ('tanh',)
+sedyn.Network((3, 1), ("tanhh", "identity"))
+    ValueError: unknown activation 'tanhh'; use one of tanh, sigmoid, softplus, gelu, silu, erf, identity, relu, or
+        a pair (value, derivative)
+sedyn.Network((3, 1), (3, "identity"))
+    TypeError: an activation is a registered name or a pair of callables (value, derivative); got 3
+sedyn.Network((3, 1), ((np.sum, np.cos), "identity"))
+    ValueError: the value of an activation must map arrays of shape (2,) to real numbers of the same shape,
+        elementwise; it returned shape ()
+sedyn.Network((3, 1), ("tanh", "identity"), bias="no")
+    TypeError: bias must be True or False; got 'no'
+NETWORK.init(0)
+    ValueError: n_features must be a positive integer; got 0
+NETWORK.init(10**14)
+    MemoryError: weights of 100000000000000 features and widths (2, 1) needs .. GiB and this machine has .. GiB;
+        lower n_features or widths
+NETWORK.init(6, scale=(1, 2, 3))
+    ValueError: scale must be one finite number or 2, one per layer; got (1, 2, 3)
+NETWORK.init(6, rng="zero")
+    ValueError: rng must be None, an integer seed >= 0, or a numpy Generator; got 'zero'
+NETWORK.predict(WEIGHTS, X[:, :4])
+    ValueError: X must have 6 columns, like weights.first has rows; got shape (20, 4)
+sedyn.Activation("sine", np.sin, np.cos, None)
+    TypeError: an Activation needs callables value (a), derivative and second (a, h); got (<ufunc 'sin'>, <ufunc
+        'cos'>, None)
+# training
+sedyn.Training(-0.1, 3)
+    ValueError: step_size must be a finite number >= 0, one per layer, an array (n_steps, n_layers), or a callable
+        of t; got -0.1
+sedyn.Training("fast", 3)
+    ValueError: step_size must be a finite number >= 0, one per layer, an array (n_steps, n_layers), or a callable
+        of t; got 'fast'
+sedyn.Training(0.1, 2.5)
+    ValueError: n_steps must be an integer, 0 or more; got 2.5
+sedyn.Training(0.1, "ten")
+    ValueError: n_steps must be an integer, 0 or more; got 'ten'
+sedyn.Training(0.1, 3, momentum=1.0)
+    ValueError: momentum must be a finite number >= 0 and < 1, one per layer, an array (n_steps, n_layers), or a
+        callable of t; got 1.0
+sedyn.Training(0.1, 3, weight_decay=np.nan)
+    ValueError: weight_decay must be a finite number >= 0, one per layer, an array (n_steps, n_layers), or a
+        callable of t; got nan
+sedyn.Training(0.1, 3, batch_fraction=0)
+    ValueError: batch_fraction must lie in (0, 1]; got 0
+sedyn.Training(0.1, 3, batch="random")
+    ValueError: batch must be 'fixed' or 'bernoulli'; got 'random'
+sedyn.Training(0.1, 3, loss="hinge")
+    ValueError: unknown loss 'hinge'; use one of squared, logistic, huber, pseudo_huber, absolute, or the callable
+        (f, y) -> derivative in f
+sedyn.Training(0.1, 3, loss=3)
+    TypeError: a loss is a registered name, a callable (f, y) -> derivative in f, or a pair with the second
+        derivative; got 3
+sedyn.Training((0.1, 0.2), 3).step_sizes(3)
+    ValueError: step_size has shape (2,); for 3 layers and 3 steps give one number, 3 numbers (one per layer), an
+        array of shape (3, 3), or a callable of t
+sedyn.Training(lambda t: 0.2 - t, 3).step_sizes(2)
+    ValueError: the schedule step_size must return a finite number >= 0, or 2 of them; got -0.8 at t = 1
+sedyn.Training(0.1, 10**14).step_sizes(2)
+    MemoryError: a schedule of 1e+14 steps for 2 layers needs .. GiB and this machine has .. GiB; lower n_steps or
+        n_layers
+sedyn.Loss("mine", 1.0, 0.0)
+    TypeError: a Loss needs two callables (f, y); got (1.0, 0.0)
+sedyn.Training(0.1, 3, loss=lambda f, y: 1.0)
+    ValueError: the derivative of a loss must map arrays of shape (2,) to real numbers of the same shape,
+        elementwise; it returned shape ()
+# teachers and data
+sedyn.SingleIndex("tanhh")
+    ValueError: unknown link 'tanhh'; use one of linear, tanh, sine, relu, sign, absolute, quadratic, cubic, zero,
+        noisy_sign, logistic, or a callable
+sedyn.SingleIndex(3)
+    TypeError: link must be a registered name or a callable; got 3
+sedyn.SingleIndex("tanh", noise=-0.1)
+    ValueError: noise must be a standard deviation, a finite number >= 0, or None; got -0.1
+sedyn.SingleIndex("tanh", noise=None)
+    ValueError: noise=None is for a callable link (z, xi); got the link 'tanh'
+TEACHER.sample(0, SIGNAL)
+    ValueError: n_samples must be a positive integer; got 0
+TEACHER.sample(5, np.ones((6, 2)))
+    ValueError: signal must have shape (n_features,); got (6, 2)
+TEACHER.sample(5, SIGNAL * np.nan)
+    ValueError: signal must be finite numbers, without NaN or infinite entries; got an array of shape (6,) and type
+        float64
+TEACHER.sample(10**14, SIGNAL)
+    MemoryError: a feature matrix of shape (100000000000000, 6) needs .. GiB and this machine has .. GiB; lower
+        n_samples or n_features
+sedyn.SingleIndex(np.sum).sample(5, SIGNAL)
+    ValueError: the link must map an array of shape (5,) to finite numbers of shape (5,); got shape ()
+sedyn.SingleIndex("noisy_sign").mean_label(np.ones(3))
+    ValueError: this teacher's noise is not added to a mean label; use labels(z, xi)
+sedyn.MultiIndex("parity", 1.5)
+    ValueError: n_indices must be a positive integer; got 1.5
+sedyn.MultiIndex("parity", 2).sample(5, SIGNAL)
+    ValueError: signal must have shape (n_features, 2); got (6,)
+sedyn.sample_features("gausian", (4, 6))
+    ValueError: unknown features 'gausian'; use one of gaussian, rademacher, uniform, laplace, student_t, sparse, or
+        a callable (rng, shape)
+sedyn.sample_features(("student_t", 2), (4, 6))
+    ValueError: features 'student_t' come as a pair ('student_t', parameter), the parameter being the degrees of
+        freedom, more than 2; got ('student_t', 2)
+sedyn.sample_features("gaussian", 24)
+    ValueError: shape must be (n_samples, n_features); got 24
+sedyn.sample_features(lambda rng, shape: np.ones(3), (4, 6))
+    ValueError: the features callable must return finite numbers of shape (4, 6); got shape (3,)
+sedyn.sample_features("gaussian", (4, 6), covariance=np.ones(5))
+    ValueError: covariance must be 6 eigenvalues, a matrix (6, 6), or for the estimator 'empirical' or unlabelled
+        rows (k, 6), all finite; got shape (5,)
+sedyn.sample_features("gaussian", (4, 6), covariance=-np.ones(6))
+    ValueError: covariance needs eigenvalues >= 0, not all 0; the smallest is -1, the largest -1 (at most 1e30)
+sedyn.sample_features("gaussian", (4, 6), covariance=np.triu(np.ones((6, 6))))
+    ValueError: a covariance matrix must be symmetric; it differs from its transpose by 1
+sedyn.random_signal(2.5)
+    ValueError: n_features must be a positive integer; got 2.5
+sedyn.random_signal(6, norm=np.inf)
+    ValueError: norm must be a finite number >= 0; got inf
+sedyn.random_signal(6, rng=-1)
+    ValueError: rng must be None, an integer seed >= 0, or a numpy Generator; got -1
+sedyn.block_variances(6, [(0.5, 1.0), (0.4, 2.0)])
+    ValueError: blocks are pairs (fraction > 0, finite variance >= 0), the fractions adding up to 1; got [(0.5,
+        1.0), (0.4, 2.0)]
+sedyn.block_variances(6, [(np.nan, 1.0)])
+    ValueError: blocks are pairs (fraction > 0, finite variance >= 0), the fractions adding up to 1; got [(nan,
+        1.0)]
+sedyn.power_law_variances(0, 0.5)
+    ValueError: n_features must be a positive integer; got 0
+sedyn.power_law_variances(6, np.nan)
+    ValueError: exponent must be a number between -30 and 30; got nan
+# overlaps
+sedyn.Overlaps([[1.0, 0.5], [0.4, 1.0]], [0, 0], 1.0, DEEP)
+    ValueError: gram must be symmetric; it differs from its transpose by 0.1
+sedyn.Overlaps(np.eye(2), [1.2, 0.0], 1.0, DEEP)
+    ValueError: gram and cross fit no weights: gram - cross cross^T / signal_norm2 must be positive semidefinite,
+        its smallest eigenvalue is -0.44; measure both with Overlaps.of, or lower cross
+sedyn.Overlaps(np.eye(2), [0, 0, 0], 1.0, DEEP)
+    ValueError: gram must be (q, q) and cross (q,) or (q, k) with the same q; got (2, 2) and (3,)
+sedyn.Overlaps(np.eye(2), [0, 0], -1.0, DEEP)
+    ValueError: signal_norm2 must be >= 0 (positive semidefinite), and cross 0 where it is 0; got -1.0 and cross [0.
+        0.]
+sedyn.Overlaps(np.eye(2) * np.nan, [0, 0], 1.0, DEEP)
+    ValueError: gram, like all overlaps, must be finite numbers, without NaN or infinite entries; got an array of
+        shape (2, 2) and type float64
+sedyn.Overlaps(np.eye(2), [0, 0], 1.0, deep=None)
+    TypeError: deep must be a tuple of arrays, one per layer; got None
+sedyn.Overlaps(np.eye(2), [0, 0], 1.0, DEEP, blocks=[(1.0, -2.0)])
+    ValueError: blocks must hold pairs (fraction > 0, variance > 0), finite; got [(1.0, -2.0)]
+sedyn.Overlaps.of(SIGNAL, SIGNAL)
+    TypeError: weights must be a sedyn.Weights; got an array of shape (6,) and type float64
+sedyn.Overlaps.of(WEIGHTS, SIGNAL[:5])
+    ValueError: signal must have shape (6,) or (6, k), one entry per row of weights.first; got (5,)
+sedyn.Overlaps.of(WEIGHTS, SIGNAL, np.ones(6), n_blocks=0)
+    ValueError: n_blocks must be a positive integer; got 0
+# gradient descent
+sedyn.gradient_descent("tanh", TRAINING, WEIGHTS, X, Y)
+    TypeError: network must be a sedyn.Network; got 'tanh'
+sedyn.gradient_descent(NETWORK, 0.1, WEIGHTS, X, Y)
+    TypeError: training must be a sedyn.Training; got 0.1
+sedyn.gradient_descent(NETWORK, sedyn.Training((0.1,) * 3, 3), WEIGHTS, X, Y)
+    ValueError: step_size has shape (3,); for 2 layers and 3 steps give one number, 2 numbers (one per layer), an
+        array of shape (3, 2), or a callable of t
+sedyn.gradient_descent(NETWORK, TRAINING, sedyn.Weights(np.ones((6, 3)), DEEP), X, Y)
+    ValueError: weights.first must have shape (n_features, 2); got (6, 3)
+sedyn.gradient_descent(NETWORK, TRAINING, sedyn.Weights(WEIGHTS.first, ()), X, Y)
+    ValueError: the network needs deep weights of shapes ((2, 1),); got ()
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X * np.nan, Y)
+    ValueError: X holds 120 NaN or infinite entries; remove those rows or impute them
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X[:, :4], Y)
+    ValueError: X has 4 columns; expected 6, the number of features
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X.astype(str), Y)
+    ValueError: X must be an array of numbers; got an array of shape (20, 6) and type <U32; convert or drop other
+        columns
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, np.ma.masked_less(X, 0), Y)
+    ValueError: X must be an array of numbers, none of them masked; remove those rows or fill them in
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y[:-1])
+    ValueError: X and y need the same, positive number of rows; got 20 and 19
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y[:, None])
+    ValueError: y must have shape (m,); got (20, 1)
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y * 1e300)
+    ValueError: the training error is not a finite number at the initial weights; lower the scale of weights, X or y
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, test=X)
+    ValueError: test must be a pair (X_test, y_test); got an array of shape (20, 6) and type float64
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics="mse")
+    ValueError: unknown metric 'mse'; use one of squared, absolute, zero_one, logistic, or a callable (f, y)
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics="zero_one")
+    ValueError: the metric 'zero_one' needs labels -1 and +1; got other values in y
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics=[np.vdot])
+    ValueError: the metric vdot must return one loss per sample, shape (20,); got array(0.)
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, first_weights_at=(1.5,))
+    ValueError: first_weights_at must lie in 0..3, a sequence of steps or 'all'; got (1.5,)
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, dtype="int32")
+    ValueError: dtype must be float64 or float32; got 'int32'
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, n_threads=0)
+    ValueError: n_threads must be a positive integer, or None for all cores; got 0
+sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, loss="logistic"), WEIGHTS, X, Y)
+    ValueError: the loss 'logistic' needs labels -1 and +1; got other values in y
+RUN.weights_at(2)
+    ValueError: W_1 was kept at steps (), not at 2; add it to first_weights_at
+RUN.stopped
+    ValueError: this run has no estimated error; train with sedyn.augmented_gradient_descent
+sedyn.Trajectory.load(written("run.npz", "no archive"))
+    ValueError: run.npz is damaged or was not written by save; compute it again and save it
+sedyn.early_stop(RUN)
+    ValueError: this run has no estimated error; train with sedyn.augmented_gradient_descent
+sedyn.early_stop([0.3, 0.2])
+    TypeError: run must be a sedyn.Trajectory; got [0.3, 0.2]
+# the estimated error
+sedyn.augmented_gradient_descent(RELU, TRAINING, WEIGHTS, X, Y)
+    ValueError: augmented_gradient_descent needs second derivatives, and relu has a kink (its second derivative is a
+        delta function); use a smooth relative: tanh, sigmoid, softplus, gelu, silu, erf (softplus, gelu or silu are
+        closest to relu)
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, method="fast")
+    ValueError: unknown method 'fast'; use 'low-rank' or 'exact'
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, tolerance=0)
+    ValueError: tolerance must lie between 0 and 1; got 0
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, tangent_rows=0)
+    ValueError: tangent_rows must be a positive integer; got 0
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, covariance="sample")
+    ValueError: covariance must be None, 'empirical' or an array; got 'sample'
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, covariance=np.ones((5, 6)))
+    ValueError: 5 rows are too few to estimate a covariance; give at least 12, or its eigenvalues
+sedyn.augmented_gradient_descent(NETWORK, sedyn.Training(0.1, 10**5), WEIGHTS, X, Y, method="exact")
+    MemoryError: the exact recursion over 100000 steps on 20 rows needs .. GiB and this machine has .. GiB; use
+        method='low-rank', or lower n_steps or the width
+sedyn.tune([], TRAINING, X, Y)
+    ValueError: nothing to try: networks, trainings and scales need at least one entry each
+sedyn.tune(NETWORK, [0.1, 0.2], X, Y)
+    TypeError: each of trainings must be a sedyn.Training; got 0.1
+sedyn.tune(NETWORK, TRAINING, X, Y, scales=1.0)
+    TypeError: scales must be a sequence of scales of the initial weights; got 1.0
+sedyn.tune(NETWORK, TRAINING, X, Y, executor=4)
+    TypeError: executor must have a submit method, as those of concurrent.futures; got 4
+# the theory
+sedyn.state_evolution(*PROBLEM, aspect_ratio=0)
+    ValueError: aspect_ratio must be m / n, a number > 0, or numpy.inf; got 0
+sedyn.state_evolution(*PROBLEM, 2.0, n_paths=10)
+    ValueError: n_paths must be an integer of at least 64 for q = 2; got 10
+sedyn.state_evolution(*PROBLEM, 2.0, n_paths=10**14)
+    MemoryError: n_paths = 100000000000000 sample points needs .. GiB and this machine has .. GiB; lower n_paths
+sedyn.state_evolution(NETWORK, sedyn.Training(0.3, 40), TEACHER, OVERLAPS, 2.0, n_paths=64, rng=0)
+    ValueError: n_paths = 64 is too small: at step 6 of 40 the gradients already span 12 directions; use n_paths =
+        1024 or more, fewer steps, or a larger tolerance
+sedyn.state_evolution(*PROBLEM, 2.0, n_scrambles=0)
+    ValueError: n_scrambles must be a positive integer; got 0
+sedyn.state_evolution(*PROBLEM, 2.0, solver="magic")
+    ValueError: unknown solver 'magic'; use one of projection, tangent
+sedyn.state_evolution(*PROBLEM, 2.0, tolerance=1e-5)
+    ValueError: tolerance must lie between 3.5e-04 and 1 for float32 (use dtype=float64 for less); got 1e-05
+sedyn.state_evolution(RELU, TRAINING, TEACHER, OVERLAPS, 2.0, solver="tangent")
+    ValueError: the tangent recursion (solver='tangent', and the kernels R and rho) needs second derivatives, and
+        relu has a kink (its second derivative is a delta function); use a smooth relative: tanh, sigmoid, softplus,
+        gelu, silu, erf (softplus, gelu or silu are closest to relu)
+sedyn.state_evolution(NETWORK, TRAINING, "tanh", OVERLAPS, 2.0)
+    TypeError: teacher must be a sedyn.SingleIndex or sedyn.MultiIndex; got 'tanh'
+sedyn.state_evolution(NETWORK, TRAINING, sedyn.MultiIndex("parity", 2), OVERLAPS, 2.0)
+    ValueError: the teacher looks at 2 signals; the overlaps hold 1
+sedyn.state_evolution(NETWORK, TRAINING, TEACHER, WEIGHTS, 2.0)
+    TypeError: overlaps must be a sedyn.Overlaps; got Weights(first=array([[ 0.05132915, -0.05393158], [ 0.26145145,
+        0.04282529], [...
+sedyn.state_evolution(*PROBLEM, 2.0, n_paths=2**8, rng=0).kernels.stderr("D")
+    ValueError: unknown kernel name 'D'; use one of C, c, P, kappa, fluctuation, R, rho
+sedyn.householder_dice(*PROBLEM, n_samples=5, n_features=60)
+    ValueError: n_samples must be an integer of at least 6 for q = 2 and 3 steps; got 5; train on a smaller X with
+        sedyn.gradient_descent
+sedyn.householder_dice(*PROBLEM, n_samples=60, n_features=8.5)
+    ValueError: n_features must be an integer of at least 9 for q = 2 and 3 steps; got 8.5; train on a smaller X
+        with sedyn.gradient_descent
+sedyn.householder_dice(*PROBLEM[:3], sedyn.Overlaps.of(WEIGHTS, SIGNAL, np.ones(6)), 60, 60)
+    ValueError: householder_dice draws features of variance 1; give overlaps without blocks
+sedyn.population_error(NETWORK, TEACHER, OVERLAPS, n_points=-4)
+    ValueError: n_points must be a positive integer; got -4
+sedyn.population_errors(NETWORK, TEACHER, RUN, SIGNAL)
+    ValueError: W_1 was kept at steps (), not at 0; add it to first_weights_at
+sedyn.population_errors(NETWORK, TEACHER, 3, SIGNAL)
+    TypeError: run must be a sedyn.Trajectory; got 3
+sedyn.z_scores([[1.0, 2.0]], [1.0, 2.0])
+    ValueError: samples: z-scores need at least two runs to know their spread; got shape (1, 2)
+sedyn.z_scores([[1.0, 2.0], [2.0, 3.0]], [1.0, 2.0, 3.0])
+    ValueError: samples (n_runs, ...), predicted (...) and stderr (...) must fit each other; got shapes (2, 2), (3,)
+        and ()
+# figures
+sedyn.plot.learning_curves()
+    ValueError: nothing to draw: give a theory (an Evolution), runs (one Trajectory or several), or both
+sedyn.plot.learning_curves(runs=RUN, quantities=["loss"])
+    ValueError: unknown quantities ['loss']; use some of ['train_error', 'generalization_error', 'estimated_error']
+sedyn.plot.learning_curves(RUN)
+    TypeError: theory must be a sedyn.Evolution; got Trajectory(train_error=array([0.40982875, 0.31239139,
+        0.23585634, 0.17031047]...
+sedyn.plot.estimated_error(RUN)
+    ValueError: this run has no estimated error; train with sedyn.augmented_gradient_descent
+sedyn.plot.kernel_heatmap(np.ones((4, 2, 2)))
+    ValueError: a two-time kernel has shape (T, T', q, q); got (4, 2, 2)
+sedyn.plot.kernel_heatmap(np.ones((4, 4, 2, 2)), entry=(0, 2))
+    ValueError: entry (0, 2) lies outside the 2 x 2 entries of the kernel
+# the command line
+command("estimate", "absent.csv", "--target", "y")
+    SystemExit: exit status 2: sedyn: no file 'absent.csv'; give the path of a comma-separated file with a header
+        line
+estimate("")
+    SystemExit: exit status 2: sedyn: data.csv is empty; the first line must name the columns
+estimate("a;y\n1;2\n")
+    SystemExit: exit status 2: sedyn: data.csv has one column only, 'a;y'; expected several, separated by commas
+estimate("a,a,y\n1,2,3\n")
+    SystemExit: exit status 2: sedyn: data.csv names these columns more than once: 'a'; rename or remove them
+estimate("a,b\n1,2\n")
+    SystemExit: exit status 2: sedyn: data.csv has no column 'y'; choose the target among 'a', 'b'
+estimate("a,y\n")
+    SystemExit: exit status 2: sedyn: data.csv has a header but no rows; add data below it
+estimate("a,y\n1,2\n1,2,3\n")
+    SystemExit: exit status 2: sedyn: row 3 of data.csv has 3 values; the header names 2 columns
+estimate("a,y\n1,tall\n")
+    SystemExit: exit status 2: sedyn: row 2, column 'y' of data.csv holds 'tall', not a finite number (1 such cells
+        in all); fill them in, or remove those rows or columns
+estimate("a,y\n1,NA\n")
+    SystemExit: exit status 2: sedyn: row 2, column 'y' of data.csv holds a missing value (1 such cells in all);
+        fill them in, or remove those rows or columns
+estimate("a,y\n1,2\n1,3\n")
+    SystemExit: exit status 2: sedyn: constant columns 'a' in data.csv; remove them, they carry no information
+estimate("a,y\n1,2\n2,2\n")
+    SystemExit: exit status 2: sedyn: the target 'y' is constant, there is nothing to learn; choose another column
+estimate("a,y\n1,2\n2,3\n")
+    SystemExit: exit status 2: sedyn: too few rows: 2 for 1 features; the estimate needs at least 20; add rows or
+        remove columns
+estimate(TABLE, "--step-size", "-1")
+    SystemExit: exit status 2: sedyn: step_size must be a finite number >= 0, one per layer, an array (n_steps,
+        n_layers), or a callable of t; got -1.0
+estimate(TABLE, "--step-size", "1e9")
+    SystemExit: exit status 2: sedyn: training diverged at step 1 (training error .., largest weight ..): the arrays
+        end at step 0; lower step_size or the scale of the initial weights (--step-size, here 1e+09)
+estimate(TABLE, "--n-steps", "many")
+    SystemExit: exit status 2: python -m sedyn estimate: error: argument --n-steps: invalid int value: 'many'
+estimate(TABLE, "--width", "0")
+    SystemExit: exit status 2: sedyn: widths must be at least two positive integers, the last one 1 (a scalar
+        output); got (0, 1)
+estimate(TABLE, "--seed", "-1")
+    SystemExit: exit status 2: sedyn: expected non-negative integer
+command("run", "--n-runs", "1")
+    SystemExit: exit status 2: sedyn: need --n-runs of at least 2 and --n-features of at least 10; got 1 and 1000
+command("run", "--n-features", "ten")
+    SystemExit: exit status 2: python -m sedyn run: error: argument --n-features: invalid int value: 'ten'
+"""
+
+
+def table(text):
+    """(call, exception, message) of every row: lines indented by four spaces hold the outcome, by eight go on."""
+    found, lines = [], [line for line in re.sub(r"\n {8,}", " ", text).splitlines() if line and line[0] != "#"]
+    for call, outcome in zip(lines[::2], lines[1::2], strict=True):
+        kind, message = outcome.strip().split(": ", 1)
+        found.append((call, kind, message))
+    return found
+
+
+CASES = table(ROWS)
+# Public names without a row: results and parts of results, which sedyn makes itself.
+WITHOUT = {"AssumptionWarning", "Candidate", "DiceRun", "Evolution", "Kernels", "StandardErrors", "Stop", "Weights"}
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), CASES, ids=[f"{i}-{row[0][:40]}" for i, row in enumerate(CASES)])
+def test_bad_input(call, kind, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pattern = re.escape(message).replace(re.escape(".."), ".*")
+    with pytest.raises((ValueError, TypeError, MemoryError, SystemExit)) as caught:
+        eval(call, globals())
+    said = " ".join(str(caught.value).split())
+    assert caught.type.__name__ == kind and re.fullmatch(pattern, said), f"{kind}: {said}"
+
+
+def test_the_table_is_complete():
+    assert len(CASES) >= 60 and len({message for *_, message in CASES}) >= 60  # kinds, not repetitions
+    names = set(sedyn.__all__) - WITHOUT
+    for name in [*names, "plot.learning_curves", "plot.estimated_error", "plot.kernel_heatmap"]:
+        assert f"sedyn.{name}" in ROWS, name
+    for method in ("NETWORK.init(", "NETWORK.predict(", "TEACHER.sample(", ".step_sizes(", ".weights_at(", ".kernels."):
+        assert method in ROWS, method
+    for command_ in ("run", "estimate"):
+        assert f'command("{command_}"' in ROWS
