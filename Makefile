@@ -36,10 +36,12 @@ else
 	@echo "no notebooks"
 endif
 
-# JUPYTERLITE_PYODIDE_URL names another Pyodide than the one on its public server: a release's .tar.bz2, path or address
+# It holds the wheels that its kernel and widgets ask for, so that Pyodide alone comes from a public server;
+# JUPYTERLITE_PYODIDE_URL names another place for it: the .tar.bz2 of a release, as a path or an address
 lite: .venv/all.stamp ## the course as a website that runs in the browser alone (JupyterLite): build/lite
 	rm -rf build/lib build/lite build/lite-work
-	$(BIN)/python -m pip wheel -qq --disable-pip-version-check --no-deps --wheel-dir build/lite-work/wheels .
+	$(BIN)/python -m pip wheel -qq --disable-pip-version-check --no-deps --wheel-dir build/lite-work/wheels \
+	  . comm ipywidgets jupyterlab_widgets
 	cd build/lite-work && $(abspath $(BIN))/python -m jupyterlite_core build --output-dir $(CURDIR)/build/lite \
 	  --contents $(CURDIR)/notebooks --piplite-wheels wheels
 	@echo "open it with: $(BIN)/python -m http.server --directory build/lite"
