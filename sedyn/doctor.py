@@ -120,8 +120,8 @@ def memory() -> Iterator[Finding]:
         free = int(re.findall(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())[0]) / 2**20
     else:
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    if free < 0.5:
-        yield Finding("problem", f"{free:.1f} GiB of memory; `run` needs 0.5", "close other programs and kernels")
+    if free < 0.3:
+        yield Finding("problem", f"{free:.1f} GiB of memory; `run` takes 0.2", "close other programs and kernels")
     elif free < 1:
         yield Finding("note", f"{free:.1f} GiB of memory; some notebooks take 1", "one notebook kernel at a time")
     else:
