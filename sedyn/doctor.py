@@ -200,7 +200,8 @@ def _simulation() -> tuple[str, float, float]:
     for _ in range(24):
         X, y = teacher.sample(int(phi * n), signal, rng=rng)
         run = gradient_descent(net, rule, weights, X, y, first_weights_at="all")
-        gram = np.einsum("tia,tib->tab", run.first_weights, run.first_weights)
+        W = np.array(run.first_weights)
+        gram = np.einsum("tia,tib->tab", W, W)
         samples.append(np.column_stack([run.train_error, gram.reshape(-1, 4)]))
     steps = np.arange(rule.n_steps + 1)
 
