@@ -85,7 +85,7 @@ def page(site, tmp_path):
             tmp_path, executable_path=CHROMIUM, headless=True, args=OPTIONS.split()
         )
         page = browser.new_page()
-        page.set_default_timeout(1_200_000)
+        page.set_default_timeout(600_000)
         yield page, f"http://127.0.0.1:{server.server_port}"
         browser.close()
         server.shutdown()
@@ -94,12 +94,15 @@ def page(site, tmp_path):
 def test_start_here_runs_in_the_browser_to_its_end(page):
     page, address = page
     page.goto(f"{address}/lab/index.html?path=00_start_here.ipynb")
-    cells = "window.jupyterapp.shell.currentWidget.content.model.toJSON().cells"
+    notebook = "window.jupyterapp.shell.currentWidget"
+    cells = f"{notebook}.content.model.toJSON().cells"
     page.wait_for_function(f"() => {{ try {{ return {cells}.length > 3 }} catch {{ return false }} }}")
-    before = page.evaluate(cells)
+    page.wait_for_function(f"{notebook}.sessionContext.session?.kernel?.status === 'idle'")  # before: nothing is run
+    before = json.loads((ROOT / "notebooks/00_start_here.ipynb").read_text())["cells"]
     page.evaluate("window.jupyterapp.commands.execute('editmenu:clear-all')")
     page.wait_for_function(f"{cells}.every(cell => !(cell.outputs || []).length)")
-    assert page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')"), "no notebook was run"
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells').then(done => { window.done = done })")
+    page.wait_for_function("window.done !== undefined", polling=1000)
     after = [cell for cell in page.evaluate(cells) if cell["cell_type"] == "code"]
     page.screenshot(path=SITE.parent / "lite_00.png")
     errors = [output for cell in after for output in cell["outputs"] if output["output_type"] == "error"]
