@@ -7,7 +7,7 @@ export MPLBACKEND = Agg
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lab notebooks figures bench check clean
+.PHONY: help run test test-all lab notebooks lite figures bench check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -35,6 +35,16 @@ ifneq ($(NOTEBOOKS),)
 else
 	@echo "no notebooks"
 endif
+
+# It holds the wheels that its kernel and widgets ask for, so that Pyodide alone comes from a public server;
+# JUPYTERLITE_PYODIDE_URL names another place for it: the .tar.bz2 of a release, as a path or an address
+lite: .venv/all.stamp ## the course as a website that runs in the browser alone (JupyterLite): build/lite
+	rm -rf build/lib build/lite build/lite-work
+	$(BIN)/python -m pip wheel -qq --disable-pip-version-check --no-deps --wheel-dir build/lite-work/wheels \
+	  . comm ipywidgets jupyterlab_widgets
+	cd build/lite-work && $(abspath $(BIN))/python -m jupyterlite_core build --output-dir $(CURDIR)/build/lite \
+	  --contents $(CURDIR)/notebooks --piplite-wheels wheels
+	@echo "open it with: $(BIN)/python -m http.server --directory build/lite"
 
 figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (13 minutes)
 	$(BIN)/python -m sedyn run --output figures/main.png
@@ -65,7 +75,7 @@ endif
 	@touch $@
 
 .venv/all.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,notebooks,test,dev]"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,notebooks,test,lite,dev]"
 	@touch $@ .venv/run.stamp
 
 .venv/bin/python:

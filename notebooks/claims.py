@@ -13,10 +13,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -968,9 +967,11 @@ def write(
     old = re.split(r"^<!-- (\w+) -->\n", page.read_text(encoding="utf-8"), flags=re.M)[1:] if page.exists() else []
     sections = dict(zip(old[::2], old[1::2], strict=True))
     with ExitStack() as stack:
-        if (
-            executor is None and len(chosen) > 1
-        ):  # spawned, not forked: a process with BLAS threads may hang in its copy
+        if executor is None and len(chosen) > 1:
+            from concurrent.futures import ProcessPoolExecutor  # here: a web browser has no processes
+            from multiprocessing import get_context
+
+            # spawned, not forked: a process with BLAS threads may hang in its copy
             pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
             executor = stack.enter_context(pool)
         # the longest stand last in this file: begin with them, so that all cores end together

@@ -1,4 +1,4 @@
-"""Command line: ``python -m sedyn run`` and ``python -m sedyn estimate data.csv --target COLUMN``."""
+"""Command line: ``python -m sedyn run``, ``estimate data.csv --target COLUMN`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -221,6 +221,19 @@ def estimate(args: argparse.Namespace) -> None:
     print(f"Wrote {paths[0]} and {paths[1]}")
 
 
+def doctor(args: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    found = {"ok": 0, "note": 0, "problem": 0}
+    for finding in examine():
+        found[finding.level] += 1
+        print(f"{finding.level:7s}  {finding.text}", flush=True)
+        if finding.remedy:
+            print(f"         -> {finding.remedy}", flush=True)
+    print(f"\n{found['problem']} problems, {found['note']} notes, {found['ok']} ok")
+    return int(found["problem"] > 0)
+
+
 # ---- shared
 
 
@@ -263,18 +276,21 @@ def parser() -> argparse.ArgumentParser:
     job.add_argument("--seed", type=int, default=0, help="of the initial weights (default: %(default)s)")
     job.add_argument("--output", help="picture, PNG and SVG (default: the file's name with _estimate)")
     job.set_defaults(command=estimate)
+
+    job = commands.add_parser("doctor", help="is this machine ready, and is the mathematics right on it?")
+    job.set_defaults(command=doctor)
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return the exit status: 0, or 2 after one line on standard error saying what is wrong."""
+    """Run one command and return the exit status: 0, 1 from `doctor` when there is a problem, or 2 after one line on
+    standard error saying what is wrong."""
     args = parser().parse_args(argv)
     try:
-        args.command(args)
+        return args.command(args) or 0
     except (ValueError, OSError, ImportError, MemoryError) as error:
         print(f"sedyn: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -14,7 +12,7 @@ import numpy as np
 from .checks import finite_array, floating, generator, instance, integer, numbers, shown
 from .losses import Metrics
 from .network import Array, Network, Weights
-from .results import Result, progress
+from .results import Caller, Result, available_cores, progress, workers
 from .training import Recording, Rule, Training
 
 # Rows of X handled at once: they stay in cache between the two products, and numpy's few calls per block cost little.
@@ -211,7 +209,7 @@ class Helpers:
 
     def __init__(self, count: int):
         quiet = partial(np.seterr, over="ignore", invalid="ignore")  # a setting of each thread; the caller has its own
-        self.count, self._pool = count, ThreadPoolExecutor(max(count, 1), initializer=quiet)  # no thread until needed
+        self.count, self._pool = count, workers(count, quiet) if count else Caller()
 
     def __enter__(self):
         return self
@@ -225,11 +223,6 @@ class Helpers:
         work()
         for other in others:
             other.result()
-
-
-def available_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gradient_descent(

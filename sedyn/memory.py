@@ -38,7 +38,8 @@ class LowRankMemory:
     def __init__(self, q: int, n_samples: int, phi: float, spectrum: Spectrum, tolerance: float, n_rows: int, rng):
         self.q, self.m, self.phi, self.spectrum, self.tolerance = q, n_samples, phi, spectrum, tolerance
         few = n_rows < n_samples
-        self.rows = rng.choice(n_samples, n_rows, replace=False) if few else np.arange(n_samples)
+        # drawn as 64-bit integers, which index no array where addresses have 32 bits, as in a web browser
+        self.rows = rng.choice(n_samples, n_rows, replace=False).astype(np.intp) if few else np.arange(n_samples)
         self._model = _ResponseModel(q, n_samples, spectrum.weights.sum() / phi) if few else None
         self.K, self._capacity = 0, 4 * BLOCK
         # (first direction, columns, rows): Q; then dQ along BLOCK directions, which is 0 in directions older than those

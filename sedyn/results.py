@@ -1,4 +1,4 @@
-"""What all results share: saving to one .npz without pickle, a memory check, and progress on long work."""
+"""What all results share: saving to one .npz without pickle, a memory check, threads, and progress on long work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 import os
 import sys
 import zlib
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from zipfile import BadZipFile
 
 import numpy as np
@@ -127,6 +129,31 @@ def require_memory(n_bytes: float, what: str, remedy: str) -> None:
         raise MemoryError(
             f"{what} needs {n_bytes / 2**30:.1f} GiB and this machine has {total / 2**30:.1f} GiB; {remedy}"
         )
+
+
+def available_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Caller(Executor):
+    """An executor without threads: the calling one does the work at once, and what goes wrong is raised at once."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future: Future = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def workers(count: int, initializer=None) -> Executor:
+    """A pool of `count` threads; where no thread can start, as in a web browser, the calling one."""
+    try:
+        trial = Thread(target=int)
+        trial.start()
+    except RuntimeError:
+        return Caller()
+    trial.join()
+    return ThreadPoolExecutor(count, initializer=initializer)
 
 
 def progress(iterable, total: int, label: str):

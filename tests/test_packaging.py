@@ -1,13 +1,23 @@
 """Files that must agree with each other: pyproject, environment, Makefile, README, citation."""
 
+import contextlib
+import io
 import json
 import re
+import subprocess
+import sys
 import tomllib
+import unittest.mock
 from importlib import resources
 from pathlib import Path
 
 import matplotlib
+import pytest
 import yaml
+from IPython.core.interactiveshell import InteractiveShell
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 import claims
 import sedyn
@@ -27,6 +37,18 @@ def test_environment_installs_the_package_with_all_extras():
     assert set(re.fullmatch(r"-e \.\[(.*)\]", requirement).group(1).split(",")) == set(
         PROJECT["project"]["optional-dependencies"]
     )
+
+
+def test_binder_installs_the_package_with_declared_extras():
+    lines = (ROOT / ".binder/requirements.txt").read_text().splitlines()
+    (requirement,) = [line for line in lines if not line.startswith("#")]
+    extras = set(re.fullmatch(r"-e \.\[(.*)\]", requirement).group(1).split(","))
+    assert "notebooks" in extras <= set(PROJECT["project"]["optional-dependencies"])
+    python = (ROOT / ".binder/runtime.txt").read_text().strip().removeprefix("python-")
+    assert Version(python) in SpecifierSet(PROJECT["project"]["requires-python"])
+    # the start script limits BLAS, then becomes the command it is given
+    start = [ROOT / ".binder/start", sys.executable, "-c", "import os; print(os.environ['OPENBLAS_NUM_THREADS'])"]
+    assert subprocess.run(start, capture_output=True, text=True, check=True).stdout == "1\n"
 
 
 def test_makefile_installs_declared_extras():
@@ -59,7 +81,19 @@ def test_one_version():
 
 def test_commands_in_the_texts_are_make_targets():
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
-    assert {"run", "test", "test-all", "lab", "notebooks", "figures", "bench", "check", "clean", "help"} <= targets
+    assert {
+        "run",
+        "test",
+        "test-all",
+        "lab",
+        "notebooks",
+        "lite",
+        "figures",
+        "bench",
+        "check",
+        "clean",
+        "help",
+    } <= targets
     for text in (README, (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / ".ci/run").read_text()):
         named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M))
         assert named and named <= targets
@@ -80,6 +114,40 @@ def test_notebooks_link_to_what_exists_and_stay_small():
         text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
         for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
             assert (path.parent / link).exists(), f"{path.name} links to {link}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+def test_notebooks_open_and_install_from_the_one_repository(path):
+    address = PROJECT["project"]["urls"]["Repository"]
+    repository = address.removeprefix("https://github.com/")
+    first, install = json.loads(path.read_text())["cells"][:2]
+    assert first["source"][0].startswith("# ") and install["id"] == "install"
+    assert re.findall(r"\[!\[[\w ]+\]\(.*?\)\]\((.*)\)", "".join(first["source"])) == [
+        f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{path.name}",
+        f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{path.name}",
+    ]
+    code = "".join(install["source"])
+    installed = Requirement(re.search(r'%pip install -q "(.* @ .*)"', code).group(1))
+    in_the_browser = Requirement(re.search(r'%pip install -q "([^@]*?)"', code).group(1))
+    assert installed.name == in_the_browser.name == "sedyn" and installed.url == f"git+{address}"
+    assert installed.extras | in_the_browser.extras <= set(PROJECT["project"]["optional-dependencies"])
+    assert set(re.findall(r"https?://[^\"]+", code)) == {address, f"{address}/raw/main/notebooks/claims.py"}
+    # silent and without effect where the course is installed: in a shell whose %pip fails
+    shell = InteractiveShell()
+    shell.run_line_magic = lambda *args, **options: pytest.fail("installs here")
+    with unittest.mock.patch("urllib.request.urlretrieve", shell.run_line_magic):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            assert shell.run_cell(code).success and printed.getvalue() == ""
+        # where it is missing: installed from the repository, and claims.py fetched
+        calls = []
+        shell.run_line_magic = lambda *args, **options: calls.append(args)
+        with unittest.mock.patch("urllib.request.urlretrieve", lambda *args: calls.append(args)):
+            with unittest.mock.patch("importlib.util.find_spec", lambda name: None):
+                assert shell.run_cell(code).success
+        assert calls == [
+            ("pip", f'install -q "sedyn[fast,progress,data] @ git+{address}"'),
+            (f"{address}/raw/main/notebooks/claims.py", "claims.py"),
+        ]
 
 
 def test_every_claim_is_shown_in_a_notebook_and_in_the_gallery():
