@@ -26,10 +26,10 @@ exclude_patterns = ["**/.*", ".*", "build"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc", "sphinx-mathjax-offline"]
 nb_execution_mode = "off"  # the stored outputs are shown
 nb_ipywidgets_js = {}
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]  # no dead widgets
 nb_merge_streams = True
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["mystnb.unknown_mime_type"]  # widgets: their static picture is shown
 
 html_theme = "sphinx_book_theme"
 html_theme_options = {
@@ -51,7 +51,6 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # the docstrings give shapes
 numpydoc_show_class_members = False
-
 
 CITATION = r"\btheory \d+(, \d+)*(?![\d.])"
 
