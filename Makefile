@@ -7,7 +7,7 @@ export MPLBACKEND = Agg
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lab notebooks lite figures bench check clean
+.PHONY: help run test test-all lab notebooks lite figures bench site check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -53,6 +53,10 @@ figures: .venv/run.stamp ## every figure at paper size, one per claim, and the g
 bench: .venv/run.stamp ## every timing, side by side: benchmarks/README.md and its figures (27 minutes)
 	$(BIN)/python benchmarks
 
+site: .venv/site.stamp ## the website: build/site/index.html, every internal link followed (needs no network to read)
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/site
+	$(BIN)/python docs/check_links.py build/site
+
 check: .venv/all.stamp ## formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -77,6 +81,10 @@ endif
 .venv/all.stamp: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,notebooks,test,lite,dev]"
 	@touch $@ .venv/run.stamp
+
+.venv/site.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[data,site]"
+	@touch $@
 
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "sedyn needs Python 3.11 or newer, and there is no $(PYTHON): install it, or name another with make PYTHON=.."; exit 1; }

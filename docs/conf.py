@@ -1,0 +1,80 @@
+"""The website, built by `make site`.
+
+The root of the repository is the source folder: the notebooks, the gallery and the other texts stand on the site where
+they stand in the repository, so that one link serves in both places.
+"""
+
+import re
+
+import sedyn
+
+project, author, release = "sedyn", "The sedyn authors", sedyn.__version__
+html_title = "sedyn: gradient descent, predicted"
+copyright = author
+root_doc = "docs/index"
+include_patterns = [
+    "docs/*.md",
+    "notebooks/*.ipynb",
+    "figures/README.md",
+    "benchmarks/README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+]
+exclude_patterns = ["**/.*", ".*", "build"]
+
+# MathJax from a Python package: the site needs no network, neither to be built nor to be read.
+extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc", "sphinx-mathjax-offline"]
+nb_execution_mode = "off"  # the stored outputs are shown
+nb_ipywidgets_js = {}
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]  # no dead widgets
+nb_merge_streams = True
+myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_heading_anchors = 3
+
+html_theme = "sphinx_book_theme"
+html_theme_options = {
+    "show_toc_level": 2,
+    "use_download_button": False,
+    "home_page_in_toc": True,
+    "navbar_persistent": [],
+}
+html_sourcelink_suffix = ""
+html_copy_source = False
+html_static_path, html_css_files = ["_static"], ["site.css"]
+templates_path = ["_templates"]
+html_additional_pages = {"index": "forward.html"}  # the front page is docs/index.html
+
+nitpicky = True
+nitpick_ignore_regex = [("py:obj", r"[a-z_0-9]+|LowRankMemory")]  # parameters, fields, and one private class
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints = "none"  # the docstrings give shapes
+numpydoc_show_class_members = False
+
+CITATION = r"\btheory \d+(, \d+)*(?![\d.])"
+
+
+def mark_up(app, what, name, obj, options, lines):
+    """Docstrings are plain text first: let "theory 4, 6" lead to the theory page, and |mu| be a norm."""
+
+    def links(match):
+        return re.sub(r"(\d+)", r"`\1 <theory.html#theory-\1>`__", match[0])
+
+    for i, line in enumerate(lines):
+        if ">>>" not in line:
+            parts = re.split(r"(``.*?``)", line)
+            parts[::2] = [re.sub(CITATION, links, part).replace("|", r"\|") for part in parts[::2]]
+            lines[i] = "".join(parts)
+
+
+def find_public(app, env, node, contnode):
+    """`Overlaps.of(..)` is `sedyn.Overlaps.of`, whichever module mentions it."""
+    if node.get("reftype") == "obj":
+        target = "sedyn." + node["reftarget"].split("(")[0]
+        return env.get_domain("py").resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, contnode)
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", mark_up)
+    app.connect("missing-reference", find_public)
