@@ -7,7 +7,7 @@ export MPLBACKEND = Agg
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lab notebooks figures bench check clean
+.PHONY: help run test test-all lab notebooks assignments grade figures bench check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -35,6 +35,13 @@ ifneq ($(NOTEBOOKS),)
 else
 	@echo "no notebooks"
 endif
+
+assignments: .venv/all.stamp ## student versions and instructor's guide of the assignments, from their source
+	$(BIN)/python notebooks/assignments/classroom.py write
+
+grade: .venv/all.stamp ## grade a folder of submitted assignments: make grade SUBMISSIONS=folder
+	@test -n "$(SUBMISSIONS)" || { echo "name the folder: make grade SUBMISSIONS=folder"; exit 1; }
+	$(BIN)/python notebooks/assignments/classroom.py grade "$(SUBMISSIONS)"
 
 figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (13 minutes)
 	$(BIN)/python -m sedyn run --output figures/main.png
@@ -65,7 +72,7 @@ endif
 	@touch $@
 
 .venv/all.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,notebooks,test,dev]"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,notebooks,classroom,test,dev]"
 	@touch $@ .venv/run.stamp
 
 .venv/bin/python:

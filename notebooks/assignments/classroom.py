@@ -1,10 +1,10 @@
 """The assignments: student versions, the instructor's guide, and the grader.
 
-    python notebooks/assignments/classroom.py write          student/*.ipynb and GUIDE.md, from source/ and wrong_answers.toml
+    python notebooks/assignments/classroom.py write          student/*.ipynb and GUIDE.md
     python notebooks/assignments/classroom.py grade FOLDER   a table of student x exercise, and FOLDER/grades.csv
 
-The notebooks under source/ are the one source of truth, in nbgrader's format: `nbgrader generate_assignment` reads
-them, too. Nothing here needs nbgrader.
+The notebooks under source/, in nbgrader's format, and wrong_answers.toml are the one source of truth:
+`nbgrader generate_assignment` reads the notebooks, too. Nothing here needs nbgrader.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import csv
+import os
 import re
 import sys
 import tempfile
@@ -22,7 +23,10 @@ from pathlib import Path
 from queue import Empty
 from typing import NamedTuple
 
-import nbformat
+try:
+    import nbformat
+except ImportError as error:
+    raise SystemExit('reading notebooks needs nbformat: pip install "sedyn[notebooks]"') from error
 
 HERE = Path(__file__).resolve().parent
 STUB = {"code": "# YOUR CODE HERE\nraise NotImplementedError()", "markdown": "YOUR ANSWER HERE"}  # those of nbgrader
@@ -116,29 +120,30 @@ def wrong_answers() -> dict[str, list[dict]]:
 GUIDE = """\
 # Instructor's guide
 
-Made from the notebooks under `source/` and from `wrong_answers.toml` by `make assignments`. It holds model answers: keep
-it from the students.
+Made from the notebooks under `source/` and from `wrong_answers.toml` by `make assignments`. It holds model answers:
+keep it from the students.
 
 **Hand out** the notebooks in `student/`. They need sedyn and nothing else. The check under each answer names typical
-mistakes, so most students repair their work themselves. **Collect** the notebooks into a folder, `FOLDER/name.ipynb` or
-`FOLDER/name/anything.ipynb` (what nbgrader and most learning platforms export); which assignment a notebook belongs to is
-read from its cells.
+mistakes, so most students repair their work themselves. **Collect** the notebooks into a folder, `FOLDER/name.ipynb`
+or `FOLDER/name/anything.ipynb` (what nbgrader and most learning platforms export); which assignment a notebook
+belongs to is read from its cells.
 
-**Grade** with `make grade SUBMISSIONS=FOLDER`. It prints a table of students and exercises and writes `FOLDER/grades.csv`
-(points, and the message of the first check that failed) and `FOLDER/written_answers.md` (what is to be marked by hand, question
-by question). The grader puts back every given cell, with the hidden tests, whatever the student did to it; runs the set-up
-cell again before each check, so that nobody fails for having overwritten `n` or `X`; reports missing, edited and repeated
-cells (of a repeated answer the last one counts); stops a cell after 60 seconds (`--timeout`) and goes on. Each submission
-runs in its own kernel in an empty folder. That is no sandbox: run work of people you do not trust in a container. A student
-who patches numpy or sedyn from inside an answer can fool any grader that runs in the same process; look at the code of
-surprising results.
+**Grade** with `make grade SUBMISSIONS=FOLDER`. It prints a table of students and exercises and writes
+`FOLDER/grades.csv` (points, and the message of the first check that failed) and `FOLDER/written_answers.md` (what is
+to be marked by hand, question by question). The grader puts back every given cell, with the hidden tests, whatever
+the student did to it; runs the set-up cell again before each check, so that nobody fails for having overwritten `n`
+or `X`; reports missing, edited and repeated cells (of a repeated answer the last one counts); stops a cell after 60
+seconds (`--timeout`) and goes on. Each submission runs in its own kernel in an empty folder. That is no sandbox: run
+work of people you do not trust in a container. A student who patches numpy or sedyn from inside an answer can fool
+any grader that runs in the same process; look at the code of surprising results.
 
-**With nbgrader** (`pip install "sedyn[classroom]"`): this folder is its course directory; `nbgrader generate_assignment NAME`,
-`nbgrader collect`, `nbgrader autograde` work as usual, with the same points.
+**With nbgrader** (`pip install "sedyn[classroom]"`): this folder is its course directory; `nbgrader
+generate_assignment NAME`, `nbgrader collect`, `nbgrader autograde` work as usual, with the same points.
 
-The points of an exercise are split over its checks; a check gives all its points or none. The tables of typical mistakes
-say what each is worth and what the student reads. They are tests of the grader: every one of them is graded by `make test`.
-Later exercises do not use earlier answers, unless the text says so and offers a way around.
+The points of an exercise are split over its checks; a check gives all its points or none. The tables of typical
+mistakes say what each is worth and what the student reads. They are tests of the grader: every one of them is graded
+by `make test`. Exercises do not use earlier answers, save where the first cell of the notebook says so (2.5, 2.6,
+3.6); look there before you judge a follow-up error.
 """
 
 
@@ -151,16 +156,20 @@ def guide() -> str:
         goals = re.search(r"^\*\*Objectives\.\*\*.*?(?=\n\n\*\*)", first, re.M | re.S)
         text += "\n## " + first.split("\n")[0].removeprefix("# ") + "\n\n" + (goals[0] if goals else "") + "\n"
         text += f"\n{sum(part.minutes for part in parts)} minutes, {sum(part.points for part in parts)} points, "
-        text += f"of which {manual} are given by hand.\n\n| exercise | minutes | points | marking |\n|---|---|---|---|\n"
+        text += (
+            f"of which {manual} are given by hand.\n\n| exercise | minutes | points | marking |\n|---|---|---|---|\n"
+        )
         for part in parts:
             marks = [f"{p} for `{name}`" for name, p in part.checks.items()]
             marks += [f"{p} by hand for `{name}`" for name, p in part.written.items()]
             text += f"| {part.number} {part.title} | {part.minutes} | {part.points} | {', '.join(marks)} |\n"
         for part in parts:
             if part.number in wrong:
-                text += f"\n**{part.number}, typical mistakes**\n\n| mistake | points | the student reads |\n|---|---|---|\n"
-                rows = [(w["mistake"], f"{w['points']} of {sum(part.checks.values())}", w["says"]) for w in wrong[part.number]]
-                text += "".join("| " + " | ".join(row) + " |\n" for row in rows)
+                text += f"\n**{part.number}, typical mistakes**\n\n"
+                text += "| mistake | points | the student reads |\n|---|---|---|\n"
+                for w in wrong[part.number]:
+                    cells = w["mistake"], f"{w['points']} of {sum(part.checks.values())}", w["says"]
+                    text += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
             if part.model_answer:
                 text += f"\n**{part.number}, written answer**\n\n{part.model_answer}\n"
     return text
@@ -226,12 +235,10 @@ class Kernel:
 
         self.timeout, self.folder = timeout, tempfile.TemporaryDirectory()
         environment = {"MPLBACKEND": "Agg", "TQDM_DISABLE": "1", "OPENBLAS_NUM_THREADS": "1"}
-        self.manager, self.client = start_new_kernel(
-            kernel_name="python3", cwd=self.folder.name, env=__import__("os").environ | environment
-        )
+        self.manager, self.client = start_new_kernel(cwd=self.folder.name, env=os.environ | environment)
 
     def run(self, code: str) -> str:
-        """"" when the code ran to its end, else what stopped it. Raises RuntimeError when the kernel is lost."""
+        """ "" when the code ran to its end, else what stopped it. Raises RuntimeError when the kernel is lost."""
         request = self.client.execute(code, store_history=False, allow_stdin=False, stop_on_error=False)
         reply = self._reply(request, self.timeout)
         if reply is None:
@@ -242,7 +249,9 @@ class Kernel:
         if reply["status"] == "ok":
             return ""
         name, text = reply.get("ename", "error"), reply.get("evalue", "")
-        return text or name if name == "AssertionError" else "not answered" if name == "NotImplementedError" else f"{name}: {text}"
+        if name == "NotImplementedError":
+            return "not answered"
+        return text if name == "AssertionError" and text else f"{name}: {text}"
 
     def _reply(self, request: str, seconds: float) -> dict | None:
         deadline = time.monotonic() + seconds
@@ -339,11 +348,11 @@ def grade_notebook(student: str, path: Path, timeout: float) -> tuple[list[Row],
             rows.append(Row(student, assignment, part.number, points, sum(part.checks.values()), "; ".join(failed)))
         for name, p in part.written.items():
             rows.append(Row(student, assignment, part.number, None, p, f"{name}: to be marked by hand"))
-    written = {grade_id(c): c.source for c in submitted.cells if grade_id(c) in {n for e in exercises(source) for n in e.written}}
-    return rows, written
+    by_hand = {name for part in exercises(source) for name in part.written}
+    return rows, {grade_id(cell): cell.source for cell in submitted.cells if grade_id(cell) in by_hand}
 
 
-def submissions(folder: Path) -> tuple[list[tuple[str, Path]], list[str]]:
+def submissions(folder: Path) -> list[tuple[str, Path]]:
     """(student, notebook) for all notebooks under the folder; the student is the first part of the path."""
     found = []
     for path in sorted(folder.rglob("*.ipynb")):
@@ -389,8 +398,14 @@ def table(rows: list[Row]) -> str:
             points = {row.exercise: row.points for row in scored if row.student == name}
             cells = "".join(f"{points.get(c, '-'):>6}" for c in columns)
             lines.append(f"{name:{width}}{cells}{sum(p or 0 for p in points.values()):8}")
-        lines.append(f"{'out of':{width}}" + "".join(f"{p:>6}" for p in columns.values()) + f"{sum(columns.values()):8}")
-        lines += [f"  {row.student} {row.exercise or 'notebook'}: {row.message}" for row in own if row.message and row.points is not None]
+        lines.append(
+            f"{'out of':{width}}" + "".join(f"{p:>6}" for p in columns.values()) + f"{sum(columns.values()):8}"
+        )
+        lines += [
+            f"  {row.student} {row.exercise or 'notebook'}: {row.message}"
+            for row in own
+            if row.message and row.points is not None
+        ]
     return "\n".join(lines)
 
 
