@@ -2,10 +2,12 @@
 
 import copy
 import csv
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib
 import nbformat
@@ -311,7 +313,9 @@ def test_nbgrader_itself_generates_and_validates(tmp_path):
 
     def nbgrader(*arguments):
         command = [sys.executable, "-m", "nbgrader", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # nbgrader calls alembic
+        environment = os.environ | {"PATH": path, "MPLBACKEND": "Agg"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
 
     done = nbgrader("generate_assignment", FIRST, "--create")
     assert done.returncode == 0, done.stderr
