@@ -7,7 +7,7 @@ export MPLBACKEND = Agg
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lab notebooks lite figures bench site check clean
+.PHONY: help run test test-all lab notebooks assignments grade lite figures bench site check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -35,6 +35,13 @@ ifneq ($(NOTEBOOKS),)
 else
 	@echo "no notebooks"
 endif
+
+assignments: .venv/all.stamp ## student versions and instructor's guide of the assignments, from their source
+	$(BIN)/python notebooks/assignments/classroom.py write
+
+grade: .venv/all.stamp ## grade a folder of submitted assignments: make grade SUBMISSIONS=folder
+	@test -n "$(SUBMISSIONS)" || { echo "name the folder: make grade SUBMISSIONS=folder"; exit 1; }
+	$(BIN)/python notebooks/assignments/classroom.py grade "$(SUBMISSIONS)"
 
 # It holds the wheels that its kernel and widgets ask for, so that Pyodide alone comes from a public server;
 # JUPYTERLITE_PYODIDE_URL names another place for it: the .tar.bz2 of a release, as a path or an address
@@ -79,7 +86,7 @@ endif
 	@touch $@
 
 .venv/all.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,notebooks,test,lite,dev]"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,notebooks,classroom,test,lite,dev]"
 	@touch $@ .venv/run.stamp
 
 .venv/site.stamp: pyproject.toml | .venv/bin/python
