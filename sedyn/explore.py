@@ -72,7 +72,7 @@ def problem_of(settings) -> tuple[Network, Training, SingleIndex, Overlaps, floa
 
 
 def predict(settings) -> Prediction:
-    """State evolution, as accurate as a picture needs (0.1 to 1 %), and the response by a small tangent recursion.
+    """State evolution, accurate to 1 % of the height of the picture, and the response by a small tangent recursion.
 
     Where a kink of the activation forbids the latter, the covariance of the fluctuations takes its place. Both are
     averaged over neurons.
@@ -160,7 +160,7 @@ def _new_axes(fig):
     from .plot import QUANTITIES
 
     fig.set_layout_engine("none")
-    places = ((0.055, 0.355), (0.475, 0.205), (0.74, 0.195), (0.943, 0.012))
+    places = ((0.055, 0.355), (0.475, 0.205), (0.745, 0.185), (0.94, 0.012))
     errors, overlaps, heat, bar = (fig.add_axes((left, 0.14, width, 0.69)) for left, width in places)
     for x, (title, colour) in zip((0.055, 0.19), map(QUANTITIES.__getitem__, CURVES), strict=True):
         fig.text(x, 0.92, title, color=colour, size=11, weight="bold")
@@ -220,10 +220,12 @@ class Explorer:
             kind = widgets.Dropdown if isinstance(choices[0], str) else widgets.SelectionSlider
             control = self.controls[name] = kind(options=_options(name, settings[name]), value=settings[name])
             control.description, control.continuous_update = label, False
-            control.style.description_width, control.layout.width = "8.5em", "21em"
+            control.style.description_width, control.layout.width = "125px", "320px"
             control.observe(partial(self._moved, name), "value")
             columns.setdefault(group, [widgets.HTML(f"<b>{group}</b>")]).append(control)
         columns.get(RUN, []).append(self.button)
+        if "Training" in columns:  # the two shortest columns in one
+            columns["Training"] += columns.pop(RUN, [])
         box = widgets.HBox([widgets.VBox(column) for column in columns.values()])
         box.layout.flex_flow = "row wrap"
         self.widget = widgets.VBox([self._html, box])
@@ -281,10 +283,10 @@ class Explorer:
 
         draw(self.figure, self._now, self._before, self._simulated)
         file = io.BytesIO()
-        self.figure.savefig(file, format="png", dpi="figure", facecolor="white", pil_kwargs={"compress_level": 1})
+        self.figure.savefig(file, format="png", dpi="figure", facecolor="white", pil_kwargs={"compress_level": 3})
         self._image = Image(file.getvalue(), width=960, alt=repr(self))
         self._html.value = (
-            f"{STYLE_SHEET}<div class=sedyn-live><img alt='{self!r}' width=960 style='max-width: 100%' "
+            f"{STYLE_SHEET}<div class=sedyn-live><img alt='{self!r}' width=960 style='max-width: 100%; display: block' "
             f"src='data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}'><div role=status>{self!r}</div>"
             f"<div role=alert style='color: #c00; font-weight: bold'>{escape(self.message)}</div></div>"
         )
@@ -366,6 +368,8 @@ def explore(show=None, **settings) -> Explorer:
         import ipywidgets  # noqa: F401
     except ImportError:
         raise ImportError('explore needs ipywidgets; install it with: pip install "sedyn[notebooks]"') from None
+    if isinstance(show, str):
+        raise ValueError(f"show is a sequence of settings, like [{show!r}]; got {show!r}")
     show, start = tuple(CONTROLS if show is None else show), {name: control[3] for name, control in CONTROLS.items()}
     _checked({name: start.get(name) for name in show})
     return Explorer(_checked({**start, **settings}), show)
