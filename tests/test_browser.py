@@ -195,12 +195,23 @@ def test_the_widget_lives_on_when_the_page_is_loaded_again(page, play):
 
 def test_screenshot(page, play, tmp_path):
     """A picture for the README: written there by `make browser`."""
-    for label, choice in (("link", "tanh"), ("activation", "tanh")):
-        play.get_by_label(label, exact=True).select_option(choice)
-    for label, keys in (("label noise", "Home" + 6 * " ArrowRight"), ("step size", "Home" + 7 * " ArrowRight")):
-        for key in keys.split():
-            change(play, lambda label=label, key=key: slider(play, label).press(key))
-    change(play, lambda: play.get_by_role("button", name="train it").click())
+
+    def settle():  # until the figure has been the same for a second and a half
+        image, source = play.locator(".sedyn-live img"), None
+        while source != (source := image.get_attribute("src")):
+            page.wait_for_timeout(1500)
+
+    for label in ("link", "activation"):
+        play.get_by_label(label, exact=True).select_option("tanh")
+    for label, steps in (("step size", 7), ("label noise", 5)):
+        slider(play, label).press("Home")
+        for _ in range(steps):
+            slider(play, label).press("ArrowRight")
+    settle()
+    slider(play, "label noise").press("ArrowRight")
+    settle()
+    play.get_by_role("button", name="train it").click()
+    settle()
     play.scroll_into_view_if_needed()
     picture = Image.open(io.BytesIO(play.screenshot(animations="disabled"))).convert("RGB")
     path = Path(os.environ.get("SCREENSHOT", tmp_path / "explore.png"))
