@@ -7,7 +7,7 @@ export MPLBACKEND = Agg
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lab notebooks assignments grade lite figures bench site check clean
+.PHONY: help run test test-all browser lab notebooks assignments grade lite figures bench site check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -24,6 +24,9 @@ test-all: .venv/all.stamp ## the same with the slow tests
 	$(BIN)/python -m pytest -m "slow or not slow"
 	$(nbval)
 
+browser: .venv/all.stamp ## the notebook of sliders in headless Chromium; writes figures/explore.png
+	SCREENSHOT=figures/explore.png $(BIN)/python -m pytest -m slow tests/test_browser.py
+
 lab: .venv/all.stamp ## open the notebooks in JupyterLab
 	env -u MPLBACKEND $(BIN)/python -m jupyterlab --notebook-dir=notebooks
 
@@ -31,7 +34,10 @@ lab: .venv/all.stamp ## open the notebooks in JupyterLab
 notebooks: export TQDM_DISABLE = 1
 notebooks: .venv/all.stamp ## run every notebook from a fresh kernel and store its output
 ifneq ($(NOTEBOOKS),)
-	env -u MPLBACKEND $(BIN)/python -m nbconvert --to notebook --execute --inplace $(NOTEBOOKS)
+	env -u MPLBACKEND $(BIN)/python -m nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
+	@# a stored widget is dead until its cell runs; its figure is stored as a picture
+	@sed -i.bak '/vnd.jupyter.widget-view/,/}/d' notebooks/10_explore.ipynb && rm notebooks/10_explore.ipynb.bak
 else
 	@echo "no notebooks"
 endif

@@ -12,6 +12,7 @@ from .evolution import (
     population_errors,
     state_evolution,
 )
+from .explore import Explorer, explore
 from .losses import Loss
 from .network import Activation, Network, Weights
 from .overlaps import Overlaps
@@ -27,6 +28,7 @@ __all__ = [
     "Candidate",
     "DiceRun",
     "Evolution",
+    "Explorer",
     "Kernels",
     "Loss",
     "MultiIndex",
@@ -41,6 +43,7 @@ __all__ = [
     "augmented_gradient_descent",
     "block_variances",
     "early_stop",
+    "explore",
     "gradient_descent",
     "householder_dice",
     "plot",
