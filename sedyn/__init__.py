@@ -17,6 +17,8 @@ from .network import Activation, Network, Weights
 from .overlaps import Overlaps
 from .results import z_scores
 from .selection import Candidate, Stop, early_stop, tune
+from .store import Failure, Table, load
+from .sweep import sweep
 from .training import Training
 
 __version__ = "0.1.0"
@@ -27,6 +29,7 @@ __all__ = [
     "Candidate",
     "DiceRun",
     "Evolution",
+    "Failure",
     "Kernels",
     "Loss",
     "MultiIndex",
@@ -35,6 +38,7 @@ __all__ = [
     "SingleIndex",
     "Stop",
     "StandardErrors",
+    "Table",
     "Training",
     "Trajectory",
     "Weights",
@@ -43,6 +47,7 @@ __all__ = [
     "early_stop",
     "gradient_descent",
     "householder_dice",
+    "load",
     "plot",
     "population_error",
     "population_errors",
@@ -50,6 +55,7 @@ __all__ = [
     "random_signal",
     "sample_features",
     "state_evolution",
+    "sweep",
     "tune",
     "z_scores",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 
 from .losses import Metrics
 from .network import Array, Network, Weights
-from .results import Result, progress
+from .results import Result, available_cores, progress
 from .training import Recording, Rule, Training
 
 # Rows of X handled at once: they stay in cache between the two products, and numpy's few calls per block cost little.
@@ -221,11 +220,6 @@ class Helpers:
         work()
         for other in others:
             other.result()
-
-
-def available_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gradient_descent(

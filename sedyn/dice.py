@@ -23,7 +23,6 @@ they are fresh Gaussian. As m, n grow T / sqrt(m) becomes the identity over sqrt
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from numbers import Real
@@ -36,7 +35,7 @@ from .network import Array, Network
 from .overlaps import Overlaps
 from .paths import generalization_errors
 from .projection import STRIPE, Rows, descend_on_columns
-from .results import Result, progress
+from .results import Result, available_cores, progress
 from .training import Training
 
 
@@ -173,7 +172,7 @@ def householder_dice(
     def quiet():  # divergence is reported on the result
         np.seterr(over="ignore", invalid="ignore")
 
-    with np.errstate(over="ignore", invalid="ignore"), ThreadPoolExecutor(os.cpu_count(), initializer=quiet) as pool:
+    with np.errstate(over="ignore", invalid="ignore"), ThreadPoolExecutor(available_cores(), initializer=quiet) as pool:
         columns = Rows(first, pool.map if m > STRIPE else map)
         step, Y = lambda: next(bar), Y.astype(dtype)
         solution = descend_on_columns(problem, columns, Y, twins, rng=rng, step=step, tolerance=tolerance)

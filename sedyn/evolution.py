@@ -14,7 +14,6 @@ rho_(t,r) memory: how S_r enters a training preactivation at t   (q, q)
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -30,7 +29,7 @@ from .losses import Metrics
 from .network import Array, Network
 from .overlaps import Overlaps
 from .paths import Problem, Solution, generalization_errors, metric_integrals
-from .results import Result, progress, require_memory
+from .results import Result, available_cores, progress, require_memory
 from .spectrum import eigen_directions
 from .training import Training
 
@@ -276,7 +275,7 @@ def state_evolution(
     else:
         B = len(overlaps.variances)
         most = projection.memory_bytes(n_paths, min(T * q, n_paths // (6 * B)), B, dtype)
-        label = f"state evolution (at most {most * min(n_scrambles, os.cpu_count() or 1) / 2**30:.2g} GiB)"
+        label = f"state evolution (at most {most * min(n_scrambles, available_cores()) / 2**30:.2g} GiB)"
         run = partial(projection.solve, tolerance=tolerance, dtype=np.dtype(dtype).type)
     solutions, random = _randomizations(partial(run, problem, n_paths=int(n_paths)), rng, n_scrambles, T, label)
     require_start(solutions[0])
@@ -459,7 +458,7 @@ def _randomizations(solve, rng, n_scrambles, n_steps, label):
             return solve(rng=child, step=step)
 
     children = [child.spawn(2) for child in rng.spawn(n_scrambles)]
-    with ThreadPoolExecutor(min(n_scrambles, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(n_scrambles, available_cores())) as pool:
         futures = [pool.submit(one, first) for first, _ in children]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)

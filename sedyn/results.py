@@ -28,7 +28,7 @@ class Result:
         """Read a result written by `save`. Raises ValueError when the file holds a result of another type."""
         with np.load(path, allow_pickle=False) as file:
             layout = json.loads(str(file["_layout"])) if "_layout" in file else {}
-            if layout.get("type") != cls.__name__:
+            if not issubclass(_subclasses(Result).get(layout.get("type"), object), cls):
                 raise ValueError(f"{path} holds {layout.get('type', 'no sedyn result')}; expected {cls.__name__}")
             return _unflatten(layout, file)
 
@@ -107,6 +107,13 @@ def require_memory(n_bytes: float, what: str, remedy: str) -> None:
         raise MemoryError(
             f"{what} needs {n_bytes / 2**30:.1f} GiB and this machine has {total / 2**30:.1f} GiB; {remedy}"
         )
+
+
+def available_cores() -> int:
+    """The cores this process may use, no more than OMP_NUM_THREADS where that is set, as in a sweep's workers."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(asked)) if asked.isdecimal() and int(asked) else cores
 
 
 def progress(iterable, total: int, label: str):
