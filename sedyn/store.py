@@ -104,7 +104,7 @@ def load(path) -> Any:
         return Result.load(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{path} does not exist; give the folder of a sweep or the file of a saved result")
-    files = {p: read(p)[0] for p in sorted(folder.iterdir()) if p.suffix in (".npz", ".failure")}
+    files = {p: read(p) for p in sorted(folder.iterdir()) if p.suffix in (".npz", ".failure")}
     header = folder / HEADER
     if not files and not header.exists():
         raise ValueError(f"{path} is not the store of a sweep: it holds no records")
@@ -204,9 +204,10 @@ def _stack(name: str, values: list) -> np.ndarray:
         raise ValueError(f"{name!r} has {' and '.join(map(str, shapes))} as shapes; return the same number of axes")
     kind = np.result_type(*known) if known[0].dtype.kind == "U" else np.result_type(float, *known)
     out = np.full((len(values), *map(max, zip(*shapes, strict=True))), "" if kind.kind == "U" else np.nan, kind)
-    for row, value in zip(out, values, strict=True) if out.ndim > 1 else ():
+    for i, value in enumerate(values):
         if value is not None:
-            row[tuple(map(slice, value.shape))] = value
+            place: Any = (i, *map(slice, value.shape))
+            out[place] = value
     return out
 
 
@@ -226,18 +227,19 @@ def pack(record: dict) -> bytes:
     return content + hashlib.sha256(content).hexdigest().encode()
 
 
-def read(path: Path) -> tuple[dict | None, bool]:
-    """The record in a file, None when there is none, and whether the file is damaged."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None, False
+def unpack(data: bytes) -> dict | None:
+    """The record that `pack` made these bytes of, None when any of them has changed."""
     if hashlib.sha256(data[:-DIGEST]).hexdigest().encode() != data[-DIGEST:]:
-        return None, True
+        return None
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         values = {name: file[name] for name in file.files}
-    record = json.loads(str(values.pop("record"))) | {"values": values}
-    return (record, False) if record_name(record) == path.stem else (None, True)
+    return json.loads(str(values.pop("record"))) | {"values": values}
+
+
+def read(path: Path) -> dict | None:
+    """The record in a file, None when the file is damaged or holds another point."""
+    record = unpack(path.read_bytes())
+    return record if record and record_name(record) == path.stem else None
 
 
 def write(path: Path, data: bytes, move=os.replace) -> None:
@@ -267,7 +269,7 @@ def _header(about: dict) -> str:
 
 
 def _read_header(path: Path) -> dict | None:
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, KeyError):
         text = path.read_text(encoding="utf-8")
         about = json.loads(text)
         del about["check"]
@@ -288,7 +290,7 @@ def open_store(folder: Path | None, identity: dict, names: list[str], rng) -> st
                 left.unlink()
     path = folder / HEADER
     if not path.exists():  # lost: every record knows it too
-        old = next((r for p in folder.glob("*.npz") if (r := read(p)[0])), None)
+        old = next((r for p in folder.glob("*.npz") if (r := read(p))), None)
         known = (
             {"function": old["function"], "root": old["root"], "parameters": sorted(old["parameters"])} if old else {}
         )

@@ -11,7 +11,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -102,17 +102,23 @@ def sweep(
     identity = {"function": f"{function.__module__}.{function.__qualname__}", "source": _source(function)}
     folder = None if store is None else Path(store)
     root = open_store(folder, identity, sorted(points[0]), rng)
-    jobs, records, failures, n_damaged = {}, {}, {}, 0  # type: dict, dict, dict, int
+    jobs: dict[str, tuple[dict, dict]] = {}
+    records: dict[str, dict] = {}
+    failures: dict[str, dict] = {}
+    damaged: set[str] = set()
     for point, seed in product(points, range(n_seeds)):
         about = identity | {"root": root, "parameters": {k: encode(v) for k, v in point.items()}, "seed": seed}
         jobs[record_name(about)] = about, point
 
     def in_store(name: str) -> bool:
-        nonlocal n_damaged
-        record, damaged = read(folder / f"{name}.npz") if folder else (None, False)
-        n_damaged += damaged
+        try:
+            record = read(folder / f"{name}.npz") if folder else None
+        except FileNotFoundError:
+            return False
         if record:
             records[name] = record
+        elif folder:
+            damaged.add(name)
         return record is not None
 
     missing = [name for name in jobs if not in_store(name)]
@@ -135,21 +141,22 @@ def sweep(
             call, window = pool.ask, 4 * pool.n_workers + WRITERS
 
         def submit(name: str) -> Future | None:
-            if folder and (folder / f"{name}.npz").exists() and in_store(name):  # another sweep was faster
+            if in_store(name):  # another sweep was faster
                 return None
             about, point = jobs[name]
             return call(point, root, spawn_key(about))
 
         try:
-            for _ in progress(outcomes(submit, missing, window, keep), len(missing), "sweep"):
-                pass
+            with closing(outcomes(submit, missing, window, keep)) as ended:
+                for _ in progress(ended, len(missing), "sweep"):
+                    pass
         except (KeyboardInterrupt, BrokenExecutor, CancelledError) as error:
             status, reason = "interrupted", f"; interrupted ({type(error).__name__}): call it again to go on"
     message = f"{len(records)} of {len(jobs)} points" + (f", {n_found} of them from the store" if n_found else "")
     if failures:
         status = "failed" if status == "ok" else status
         message += f"; {len(failures)} failed (see .failures), one by {next(iter(failures.values()))['error']}"
-    message += (f"; {n_damaged} damaged files were made again" if n_damaged else "") + reason
+    message += (f"; {len(damaged)} damaged files were made again" if damaged else "") + reason
     if status != "ok":
         warnings.warn(message, stacklevel=2)
     done, failed = ([kind[name] for name in jobs if name in kind] for kind in (records, failures))

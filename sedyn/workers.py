@@ -18,6 +18,9 @@ import numpy as np
 
 ATTEMPTS = 3  # that a point may kill its process
 WRITERS = 8
+NO_START = (
+    'a worker process did not start, its error stands above; in a script, call sweep under if __name__ == "__main__":'
+)
 RESERVED = ("rng", "seed", "seconds", "record")  # names that no parameter and no value can have
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
 
@@ -178,7 +181,10 @@ class Processes(ThreadPoolExecutor):
             context = get_context("spawn")
             pipe, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, self._function))
-            process.start()
+            try:
+                process.start()
+            except RuntimeError as error:  # multiprocessing says what is wrong
+                raise _NoStart(NO_START) from error
             theirs.close()
             self._all.append((process, pipe))
         try:
@@ -187,10 +193,7 @@ class Processes(ThreadPoolExecutor):
             process.join()
             if self._killed:
                 raise CancelledError from None
-            raise _NoStart(
-                "a worker process did not start, its error stands above; in a script, call sweep under "
-                'if __name__ == "__main__":'
-            ) from None
+            raise _NoStart(NO_START) from None
         self._mine.worker = process, pipe
         return process, pipe
 
