@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 import sedyn
 
-RUNS, ROUNDS = 120, 3
+RUNS, ROUNDS = 800, 3
 FEW, MANY = 200, 2000
 
 

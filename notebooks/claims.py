@@ -1061,15 +1061,16 @@ def universality_run(n: int, features, n_steps: int, rng) -> dict:
 def universality_gap(paper: bool = False, rng=0, executor=None, store=None) -> Claim:
     """Gap of the training error to the theory against n for six ensembles: how it decays, and what sets its size."""
     sizes, n_seeds, T = (
-        ((50, 100, 200, 400, 800), (2000, 1000, 600, 300, 150), 16) if paper else ((40, 80, 160), (240, 160, 100), 10)
+        ((100, 200, 400, 800), (3000, 1500, 800, 300), 16) if paper else ((40, 80, 160), (240, 160, 100), 10)
     )
     rng_theory, rng_runs = np.random.default_rng(rng).spawn(2)
+    root = int(rng_runs.integers(2**63))  # one for all n, which is a parameter
     theory = state_evolution(*universality_problem(T), 2**14, rng_theory, n_scrambles=8)
     line, line_error = theory.train_error[T], theory.stderr.train_error[T] / theory.train_error[T]
     gap, error = np.zeros((2, len(UNIVERSAL), len(sizes)))
-    for j, (n, count, child) in enumerate(zip(sizes, n_seeds, rng_runs.spawn(len(sizes)), strict=True)):
+    for j, (n, count) in enumerate(zip(sizes, n_seeds, strict=True)):
         grid: dict = {"n": [n], "features": list(UNIVERSAL.values()), "n_steps": [T]}
-        table = sweep(universality_run, grid, count, child, executor, store and Path(store) / f"n{n}")
+        table = sweep(universality_run, grid, count, root, executor, store)
         gap[:, j], error[:, j] = mean_and_error(table["train_error"].reshape(len(UNIVERSAL), count).T / line - 1)
     error = np.hypot(error, line_error)
 
