@@ -65,7 +65,7 @@ endif
 	@touch $@
 
 .venv/all.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,notebooks,test,dev]"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,sweep,notebooks,test,dev]"
 	@touch $@ .venv/run.stamp
 
 .venv/bin/python:
