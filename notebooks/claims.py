@@ -1006,7 +1006,8 @@ def stopping_phase_diagram(paper: bool = False, rng=0, executor=None, store=None
     for ax, (title, values, points, norm) in zip(axes, panels, strict=False):
         mesh = ax.pcolormesh(ratios, noises, values.reshape(shape).T, norm=norm, cmap="viridis", shading="nearest")
         ax.scatter(X, Y, c=points, norm=mesh.norm, cmap="viridis", edgecolors="white", s=70, lw=1)
-        figure.colorbar(mesh, ax=ax, format="%g").ax.yaxis.set_minor_formatter("{x:g}")
+        ticks = [v for v in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if mesh.norm.vmin <= v <= mesh.norm.vmax]
+        figure.colorbar(mesh, ax=ax, ticks=ticks, format="%g").minorticks_off()
         ax.set(xscale="log", xlabel="aspect ratio m/n", ylabel="noise", title=f"{title}: theory; circles: runs")
         ax.set_xticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
         ax.minorticks_off()
@@ -1091,7 +1092,9 @@ def universality_gap(paper: bool = False, rng=0, executor=None, store=None) -> C
     for i, name in enumerate(UNIVERSAL):
         shown = np.abs(gap[i]) > error[i]  # a logarithm hides the others' sign
         clear = 1 if abs(level[i]) > 2 * level_error[i] else np.nan
-        (drawn,) = left.plot(x, clear * np.abs(level[i]) / sizes[0] * (x / sizes[0]) ** exponent, lw=1.2)
+        style = ":" if level[i] < 0 else "-"
+        line_of = clear * np.abs(level[i]) / sizes[0] * (x / sizes[0]) ** exponent
+        (drawn,) = left.plot(x, line_of, style, lw=1.4)
         bars = np.minimum(2 * error[i], 0.9 * np.abs(gap[i])), 2 * error[i]
         left.errorbar(
             x[shown] * (1 + 0.02 * (i - 2.5)), np.abs(gap[i])[shown], np.array(bars)[:, shown], fmt="o", lw=1,
@@ -1102,7 +1105,7 @@ def universality_gap(paper: bool = False, rng=0, executor=None, store=None) -> C
         )
     left.plot(x, np.abs(gap).max() * 1.3 * sizes[0] / x, "--", color="k", lw=1, label="slope -1")
     left.set(xscale="log", yscale="log", xlabel="n", ylabel="|training error / theory - 1|")
-    left.set(title="open: below the theory; only what is above its standard error", ylim=(2e-3, None))
+    left.set(title="open, dotted: below the theory; only what is above its s.e.", ylim=(2e-3, None))
     left.set_xticks(sizes, [str(n) for n in sizes])
     left.minorticks_off()
     left.legend(fontsize=8, ncols=2)
