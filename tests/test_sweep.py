@@ -370,10 +370,12 @@ def test_a_failing_point_is_recorded_and_tried_again(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.failure")) and not sedyn.load(tmp_path).failures
 
 
-def test_a_point_that_kills_its_process_costs_nobody_else(tmp_path):
+def test_a_point_that_kills_its_process_costs_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEDYN_TEST_ATTEMPTS", str(tmp_path / "attempts"))
     with pytest.warns(UserWarning, match="its worker process died 3 times, with exit code -9"):
         table = sedyn.sweep(kill, {"i": range(12)}, rng=0, executor=2, store=tmp_path)
     assert table["i"].tolist() == [i for i in range(12) if i != 2] and table.failures[0].parameters == {"i": 2}
+    assert (tmp_path / "attempts").read_text() == "xxx"
 
 
 @pytest.mark.filterwarnings("ignore:.*interrupted")
