@@ -92,7 +92,7 @@ endif
 	@touch $@
 
 .venv/all.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,notebooks,classroom,test,lite,dev]"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fast,progress,data,sweep,notebooks,classroom,test,lite,dev]"
 	@touch $@ .venv/run.stamp
 
 .venv/site.stamp: pyproject.toml | .venv/bin/python

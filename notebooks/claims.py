@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from scipy import stats
+from scipy import optimize, stats
 
 from sedyn import (
     AssumptionWarning,
@@ -41,6 +42,7 @@ from sedyn import (
     population_errors,
     random_signal,
     state_evolution,
+    sweep,
     tune,
 )
 from sedyn.baselines import Wide, linearized_gradient_descent, widen
@@ -928,6 +930,203 @@ def other_theories(paper: bool = False, rng=0) -> Claim:
         | {
             "chi-square per comparison of the state evolution": float(np.mean(chi_square)),
             "number of comparisons": float(len(chi_square)),
+        },
+        figure,
+    )
+
+
+# ---- sweeps: functions of a point, which worker processes import, and what many points show
+
+
+def phase_problem(noise: float, n_steps: int) -> tuple[Network, Training, SingleIndex, Overlaps]:
+    """What both sides of the phase diagram share."""
+    deep = (np.array([[1.0], [-0.8], [0.6]]),)
+    return (
+        Network((3, 1), ("tanh", "identity")),
+        Training(0.3, n_steps),
+        SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), noise),
+        Overlaps(np.eye(3), np.zeros(3), 1.0, deep),
+    )
+
+
+def phase_theory(aspect_ratio: float, noise: float, n_steps: int, n_paths: int, rng) -> dict:
+    """Predicted generalization error at every step, its standard error, and the best stopping time and error."""
+    problem = phase_problem(noise, n_steps)
+    theory = state_evolution(*problem, aspect_ratio, n_paths, rng, n_scrambles=2, tolerance=1e-2)
+    curve, best = theory.generalization_error, int(np.argmin(theory.generalization_error))
+    stderr = theory.stderr.generalization_error
+    return {"best_step": best, "best_error": curve[best], "curve": curve, "stderr": stderr}
+
+
+def phase_run(aspect_ratio: float, noise: float, n_steps: int, n: int, rng) -> dict:
+    """Generalization error at every step of one training run on n features."""
+    network, training, teacher, overlaps = phase_problem(noise, n_steps)
+    weights, signal = start(overlaps, n, rng)
+    (run,) = simulate(network, training, teacher, weights, signal, aspect_ratio, 1, rng, steps=range(n_steps + 1))
+    return {"curve": population_errors(network, teacher, run, signal, 2**10, rng)}
+
+
+@claim
+def stopping_phase_diagram(paper: bool = False, rng=0, executor=None, store=None) -> Claim:
+    """Best stopping time and error over aspect ratio and noise: theory on a fine grid, simulation on a coarse one."""
+    T, n, n_seeds, n_paths, fine, coarse = (
+        (60, 400, 12, 2**12, (15, 11), (5, 4)) if paper else (24, 150, 8, 2**11, (5, 4), (3, 2))
+    )
+    rng_theory, rng_runs = np.random.default_rng(rng).spawn(2)
+    ratios, noises = np.geomspace(0.5, 8, fine[0]), np.linspace(0.1, 1.5, fine[1])
+    steps = (
+        [round(i) for i in np.linspace(0, fine[0] - 1, coarse[0])],
+        [round(i) for i in np.linspace(0, fine[1] - 1, coarse[1])],
+    )
+    grid: dict = {"aspect_ratio": ratios, "noise": noises, "n_steps": [T], "n_paths": [n_paths]}
+    places = [store and Path(store) / name for name in ("theory", "runs")]
+    theory = sweep(phase_theory, grid, 1, rng_theory, executor, places[0])
+    grid = {"aspect_ratio": ratios[steps[0]], "noise": noises[steps[1]], "n_steps": [T], "n": [n]}
+    runs = sweep(phase_run, grid, n_seeds, rng_runs, executor, places[1])
+    shape = len(ratios), len(noises)
+    chosen = np.ix_(*steps)
+    line, line_error = (theory.arrays[key].reshape(*shape, T + 1)[chosen] for key in ("curve", "stderr"))
+    curves = runs.arrays["curve"].reshape(*coarse, n_seeds, T + 1)
+    mean, error = (np.moveaxis(values, -1, 0) for values in (curves.mean(axis=2), curves.std(axis=2, ddof=1)))
+    at = theory["best_step"].reshape(shape)[chosen]
+    there = at[..., None]
+    predicted, predicted_error = (np.take_along_axis(a, there, -1)[..., 0] for a in (line, line_error))
+    simulated, spread = (np.take_along_axis(np.moveaxis(a, 0, -1), there, -1)[..., 0] for a in (mean, error))
+    z = (simulated - predicted) / np.hypot(spread / np.sqrt(n_seeds), predicted_error)
+    cost = simulated / mean.min(axis=0) - 1  # of stopping when the theory says, in the simulations' own mean curve
+    unstopped = mean[-1] / mean.min(axis=0) - 1
+
+    figure, axes = plt.subplots(1, 3, figsize=(14, 4))
+    panels = [
+        ("best stopping time", np.maximum(theory["best_step"], 1), np.maximum(mean.argmin(axis=0), 1), LogNorm(1, T)),
+        ("least generalization error", theory["best_error"], mean.min(axis=0), LogNorm()),
+    ]
+    X, Y = np.meshgrid(ratios[steps[0]], noises[steps[1]], indexing="ij")
+    for ax, (title, values, points, norm) in zip(axes, panels, strict=False):
+        mesh = ax.pcolormesh(ratios, noises, values.reshape(shape).T, norm=norm, cmap="viridis", shading="nearest")
+        ax.scatter(X, Y, c=points, norm=mesh.norm, cmap="viridis", edgecolors="white", s=70, lw=1)
+        ticks = [v for v in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if mesh.norm.vmin <= v <= mesh.norm.vmax]
+        figure.colorbar(mesh, ax=ax, ticks=ticks, format="%g").minorticks_off()
+        ax.set(xscale="log", xlabel="aspect ratio m/n", ylabel="noise", title=f"{title}: theory; circles: runs")
+        ax.set_xticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+        ax.minorticks_off()
+        ax.grid(False)
+    never = theory["best_step"].reshape(shape) == T
+    axes[0].contour(ratios, noises, never.T, [0.5], colors="white", linewidths=1.2)
+    axes[2].axhline(0, color="k", lw=0.8)
+    axes[2].axhspan(-2, 2, color="0.92", lw=0)
+    for j, level in enumerate(noises[steps[1]]):
+        axes[2].plot(ratios[steps[0]], z[:, j], "o-", lw=1, label=f"noise {level:.2g}")
+    axes[2].set(xscale="log", xlabel="aspect ratio m/n", ylabel="z", title="error at the predicted time: z-scores")
+    axes[2].set_xticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+    axes[2].minorticks_off()
+    axes[2].legend(fontsize=8)
+    return Claim(
+        "When to stop: a phase diagram",
+        "The theory maps the best stopping time and the error reached then over aspect ratio and noise; simulations on "
+        "a coarse grid have the same.",
+        f"widths (3, 1), tanh, step size 0.3, T = {T}, link z + sin(2z)/2; theory at {theory['seed'].size} points, "
+        f"{n_seeds} runs at each of {z.size}, n = {n}; white line: from there on training to T is best",
+        len(runs["seed"]),
+        {
+            "chi-square per point of the error at the predicted time": float(np.mean(z**2)),
+            f"largest |z| of the {z.size} points": float(np.abs(z).max()),
+            "largest cost of stopping at the predicted time": float(cost.max()),
+            "largest cost of not stopping": float(unstopped.max()),
+            "share of the diagram where training to T is best": float(never.mean()),
+        },
+        figure,
+    )
+
+
+EXCESS_KURTOSIS = dict(zip(UNIVERSAL, (0.0, -2.0, -1.2, 3.0, 1.0, 12.0), strict=True))
+
+
+def universality_problem(n_steps: int) -> tuple[Network, Training, SingleIndex, Overlaps, float]:
+    """A start with non-zero overlaps; the last number is the aspect ratio."""
+    overlaps = Overlaps(np.array([[1.0, 0.3], [0.3, 0.8]]), np.array([0.3, -0.2]), 1.0, (np.array([[1.0], [-0.7]]),))
+    teacher = SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.3)
+    return Network((2, 1), ("tanh", "identity")), Training(0.3, n_steps), teacher, overlaps, 1.5
+
+
+def universality_run(n: int, features, n_steps: int, rng) -> dict:
+    """Training error at the end of one run on features of this ensemble."""
+    network, training, teacher, overlaps, phi = universality_problem(n_steps)
+    weights, signal = start(overlaps, n, rng)
+    (run,) = simulate(network, training, teacher, weights, signal, phi, 1, rng, features=features)
+    return {"train_error": run.train_error[-1]}
+
+
+@claim
+def universality_gap(paper: bool = False, rng=0, executor=None, store=None) -> Claim:
+    """Gap of the training error to the theory against n for six ensembles: how it decays, and what sets its size."""
+    sizes, n_seeds, T = (
+        ((100, 200, 400, 800), (3000, 1500, 800, 300), 16) if paper else ((40, 80, 160), (240, 160, 100), 10)
+    )
+    rng_theory, rng_runs = np.random.default_rng(rng).spawn(2)
+    root = int(rng_runs.integers(2**63))  # one for all n, which is a parameter
+    theory = state_evolution(*universality_problem(T), 2**14, rng_theory, n_scrambles=8)
+    line, line_error = theory.train_error[T], theory.stderr.train_error[T] / theory.train_error[T]
+    gap, error = np.zeros((2, len(UNIVERSAL), len(sizes)))
+    for j, (n, count) in enumerate(zip(sizes, n_seeds, strict=True)):
+        grid: dict = {"n": [n], "features": list(UNIVERSAL.values()), "n_steps": [T]}
+        table = sweep(universality_run, grid, count, root, executor, store)
+        gap[:, j], error[:, j] = mean_and_error(table["train_error"].reshape(len(UNIVERSAL), count).T / line - 1)
+    error = np.hypot(error, line_error)
+
+    def power(x, exponent, *levels):
+        return np.outer(levels, (x / sizes[0]) ** exponent).ravel()
+
+    start_at = -1.0, *gap[:, 0]
+    (exponent, *level), cov = optimize.curve_fit(
+        power, np.array(sizes, float), gap.ravel(), start_at, error.ravel(), True
+    )
+    level, level_error = np.array(level) * sizes[0], np.sqrt(np.diag(cov)[1:]) * sizes[0]
+    residual = (gap.ravel() - power(np.array(sizes, float), exponent, *(level / sizes[0]))) / error.ravel()
+    kurtosis = np.array(list(EXCESS_KURTOSIS.values()))
+    b, b_error, a, a_error = slope(kurtosis, level, level_error)
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
+    x = np.array(sizes)
+    for i, name in enumerate(UNIVERSAL):
+        shown = np.abs(gap[i]) > error[i]  # a logarithm hides the others' sign
+        clear = 1 if abs(level[i]) > 2 * level_error[i] else np.nan
+        style = ":" if level[i] < 0 else "-"
+        line_of = clear * np.abs(level[i]) / sizes[0] * (x / sizes[0]) ** exponent
+        (drawn,) = left.plot(x, line_of, style, lw=1.4)
+        bars = np.minimum(2 * error[i], 0.9 * np.abs(gap[i])), 2 * error[i]
+        left.errorbar(
+            x[shown] * (1 + 0.02 * (i - 2.5)), np.abs(gap[i])[shown], np.array(bars)[:, shown], fmt="o", lw=1,
+            color=drawn.get_color(), mfc="white" if level[i] < 0 else drawn.get_color(), label=name,
+        )  # fmt: skip
+        right.errorbar(
+            kurtosis[i], level[i], 2 * level_error[i], fmt="o", color=drawn.get_color(), mfc="white", label=name
+        )
+    left.plot(x, np.abs(gap).max() * 1.3 * sizes[0] / x, "--", color="k", lw=1, label="slope -1")
+    left.set(xscale="log", yscale="log", xlabel="n", ylabel="|training error / theory - 1|")
+    left.set(title="open, dotted: below the theory; only what is above its s.e.", ylim=(2e-3, None))
+    left.set_xticks(sizes, [str(n) for n in sizes])
+    left.minorticks_off()
+    left.legend(fontsize=8, ncols=2)
+    ends = np.array([kurtosis.min(), kurtosis.max()])
+    right.plot(ends, a + b * ends, color="k", lw=1, label="straight line")
+    right.axhline(0, color="0.6", lw=0.8)
+    right.set(xlabel="excess kurtosis of a feature", ylabel="n times the gap", title="what sets its size")
+    right.legend(fontsize=8)
+    return Claim(
+        "How fast universality sets in",
+        "The training error under each of six feature laws differs from the theory by a gap that decays like 1/n; its "
+        "size grows with the law's fourth moment.",
+        f"widths (2, 1), tanh, n = {', '.join(map(str, sizes))} with {', '.join(map(str, n_seeds))} runs of each law, "
+        f"m/n = 1.5, step size 0.3, T = {T}, link z + sin(2z)/2, noise 0.3; one exponent, six amplitudes",
+        len(UNIVERSAL) * sum(n_seeds),
+        measured("exponent of n in the gap", exponent, np.sqrt(cov[0, 0]))
+        | {"chi-square per degree of freedom of the fit": float(np.sum(residual**2) / (gap.size - 1 - len(level)))}
+        | measured("n times the gap, per unit of excess kurtosis", b, b_error)
+        | measured("n times the gap, Gaussian features", level[0], level_error[0])
+        | {
+            f"{name}: |z| of the gap, n = {sizes[-1]}": float(abs(g / e))
+            for name, g, e in zip(UNIVERSAL, gap[:, -1], error[:, -1], strict=True)
         },
         figure,
     )

@@ -18,6 +18,8 @@ from .network import Activation, Network, Weights
 from .overlaps import Overlaps
 from .results import z_scores
 from .selection import Candidate, Stop, early_stop, tune
+from .store import Failure, Table, load
+from .sweep import sweep
 from .training import Training
 
 __version__ = "0.1.0"
@@ -29,6 +31,7 @@ __all__ = [
     "DiceRun",
     "Evolution",
     "Explorer",
+    "Failure",
     "Kernels",
     "Loss",
     "MultiIndex",
@@ -37,6 +40,7 @@ __all__ = [
     "SingleIndex",
     "Stop",
     "StandardErrors",
+    "Table",
     "Training",
     "Trajectory",
     "Weights",
@@ -46,6 +50,7 @@ __all__ = [
     "explore",
     "gradient_descent",
     "householder_dice",
+    "load",
     "plot",
     "population_error",
     "population_errors",
@@ -53,6 +58,7 @@ __all__ = [
     "random_signal",
     "sample_features",
     "state_evolution",
+    "sweep",
     "tune",
     "z_scores",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from .checks import finite_array, floating, generator, instance, integer, numbers, shown
 from .losses import Metrics
 from .network import Array, Network, Weights
-from .results import Caller, Result, available_cores, progress, workers
+from .results import Caller, Result, available_cores, progress, thread_pool
 from .training import Recording, Rule, Training
 
 # Rows of X handled at once: they stay in cache between the two products, and numpy's few calls per block cost little.
@@ -209,7 +209,7 @@ class Helpers:
 
     def __init__(self, count: int):
         quiet = partial(np.seterr, over="ignore", invalid="ignore")  # a setting of each thread; the caller has its own
-        self.count, self._pool = count, workers(count, quiet) if count else Caller()
+        self.count, self._pool = count, thread_pool(count, quiet) if count else Caller()
 
     def __enter__(self):
         return self

@@ -34,7 +34,7 @@ from .network import Array, Network
 from .overlaps import Overlaps
 from .paths import generalization_errors
 from .projection import STRIPE, Rows, descend_on_columns
-from .results import Result, available_cores, progress, require_memory, workers
+from .results import Result, available_cores, progress, require_memory, thread_pool
 from .training import Training
 
 
@@ -178,7 +178,7 @@ def householder_dice(
     def quiet():  # divergence is reported on the result
         np.seterr(over="ignore", invalid="ignore")
 
-    with np.errstate(over="ignore", invalid="ignore"), workers(available_cores(), quiet) as pool:
+    with np.errstate(over="ignore", invalid="ignore"), thread_pool(available_cores(), quiet) as pool:
         columns = Rows(first, pool.map if m > STRIPE else map)
         step, Y = lambda: next(bar), Y.astype(dtype)
         solution = descend_on_columns(problem, columns, Y, twins, rng=rng, step=step, tolerance=tolerance)

@@ -19,7 +19,7 @@ from .descent import gradient_descent
 from .evolution import state_evolution
 from .network import Network, Weights
 from .overlaps import Overlaps
-from .results import Caller, available_cores, workers, z_scores
+from .results import Caller, available_cores, thread_pool, z_scores
 from .training import Training
 
 
@@ -99,7 +99,7 @@ def kernel() -> Iterator[Finding]:
 def threads() -> Iterator[Finding]:
     """Threads. The solvers run one per core; BLAS threads beside them only wait for each other."""
     cores = available_cores()
-    if isinstance(workers(1), Caller):
+    if isinstance(thread_pool(1), Caller):
         return (yield Finding("note", "no thread can start here: everything runs on one core, with the same results"))
     setting = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")}
     given = ", ".join(f"{name}={value}" for name, value in setting.items() if value) or "no limit on BLAS threads"

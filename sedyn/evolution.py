@@ -29,7 +29,7 @@ from .losses import Metrics
 from .network import Array, Network
 from .overlaps import Overlaps
 from .paths import Problem, Solution, generalization_errors, metric_integrals
-from .results import Result, available_cores, progress, require_memory, workers
+from .results import Result, available_cores, progress, require_memory, thread_pool
 from .spectrum import eigen_directions
 from .training import Training
 
@@ -473,7 +473,7 @@ def _randomizations(solve, rng, n_scrambles, n_steps, label):
         return solution
 
     children = [child.spawn(2) for child in rng.spawn(n_scrambles)]
-    with workers(min(n_scrambles, available_cores())) as pool:
+    with thread_pool(min(n_scrambles, available_cores())) as pool:
         futures = [pool.submit(one, first) for first, _ in children]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)

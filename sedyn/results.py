@@ -38,7 +38,7 @@ class Result:
                 parts = {key: file[key] for key in file if layout}
         except (ValueError, TypeError, EOFError, BadZipFile, zlib.error):
             raise ValueError(f"{path} is damaged or was not written by save; compute it again and save it") from None
-        if layout.get("type") != cls.__name__:
+        if not issubclass(_subclasses(Result).get(layout.get("type"), object), cls):
             raise ValueError(f"{path} holds {layout.get('type', 'no sedyn result')}; expected {cls.__name__}")
         return _unflatten(layout, parts)
 
@@ -132,8 +132,10 @@ def require_memory(n_bytes: float, what: str, remedy: str) -> None:
 
 
 def available_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores this process may use, no more than OMP_NUM_THREADS where that is set, as in a sweep's workers."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(asked)) if asked.isdecimal() and int(asked) else cores
 
 
 class Caller(Executor):
@@ -145,7 +147,7 @@ class Caller(Executor):
         return future
 
 
-def workers(count: int, initializer=None) -> Executor:
+def thread_pool(count: int, initializer=None) -> Executor:
     """A pool of `count` threads; where no thread can start, as in a web browser, the calling one."""
     try:
         trial = Thread(target=int)

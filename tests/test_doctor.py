@@ -121,7 +121,7 @@ def test_several_blas_libraries(monkeypatch):
 
 
 def test_no_threads_at_all(monkeypatch):
-    monkeypatch.setattr(doctor, "workers", lambda count: doctor.Caller())
+    monkeypatch.setattr(doctor, "thread_pool", lambda count: doctor.Caller())
     (finding,) = doctor.threads()
     assert finding.level == "note" and "one core" in finding.text
 

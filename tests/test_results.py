@@ -27,7 +27,7 @@ def no_threads(monkeypatch):
 
 def check_workers():
     """The name of the thread that works."""
-    with results.workers(1) as pool:
+    with results.thread_pool(1) as pool:
         assert list(pool.map(abs, [-1, 2])) == [1, 2]
         with pytest.raises(ZeroDivisionError):
             pool.submit(lambda: 1 / 0).result()
