@@ -35,7 +35,7 @@ def single_threaded():
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
-        from threadpoolctl import threadpool_limits as limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits as limits
     except ImportError:
         limits = nullcontext
     try:
