@@ -57,7 +57,7 @@ def versions() -> Iterator[Finding]:
     for line in importlib.metadata.requires("sedyn") or []:
         need = Requirement(line)
         extra = next(iter(re.findall(r"extra == ['\"](\w+)['\"]", line)), None)
-        if need.name == "sedyn" or need.name in seen or extra in ("dev", "test", "lite"):
+        if need.name == "sedyn" or need.name in seen or extra in ("dev", "test", "lite", "site", "classroom"):
             continue
         seen.add(need.name)
         install = f'pip install "sedyn[{extra}]"' if extra else f'pip install "{need.name}{need.specifier}"'

@@ -283,6 +283,8 @@ def open_store(folder: Path | None, identity: dict, names: list[str], rng) -> st
     about = identity | {"parameters": names, "root": asked or np.random.default_rng().bytes(16).hex()}
     if folder is None:
         return about["root"]
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"the store of a sweep is a folder, and {folder} is a file; name another place")
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("*.tmp"):
         with suppress(FileNotFoundError):

@@ -106,7 +106,7 @@ def outcomes(
         try:
             try:
                 outcome = future.result()
-            except (BrokenExecutor, CancelledError, _NoStart):
+            except (BrokenExecutor, CancelledError, NoStart):
                 raise
             except BaseException as error:  # the executor's: a worker that died, a result that cannot travel
                 outcome = _outcome({}, f"{type(error).__name__}: {error}", traceback.format_exc(), np.nan)
@@ -142,7 +142,7 @@ def outcomes(
                 future.cancel()
 
 
-class _NoStart(RuntimeError):
+class NoStart(RuntimeError):
     """The whole sweep's trouble, not one point's."""
 
 
@@ -184,7 +184,7 @@ class Processes(ThreadPoolExecutor):
             try:
                 process.start()
             except RuntimeError as error:  # multiprocessing says what is wrong
-                raise _NoStart(NO_START) from error
+                raise NoStart(NO_START) from error
             theirs.close()
             self._all.append((process, pipe))
         try:
@@ -193,7 +193,7 @@ class Processes(ThreadPoolExecutor):
             process.join()
             if self._killed:
                 raise CancelledError from None
-            raise _NoStart(NO_START) from None
+            raise NoStart(NO_START) from None
         self._mine.worker = process, pipe
         return process, pipe
 

@@ -47,6 +47,10 @@ def estimate(text, *options):
     command("estimate", written("data.csv", text), "--target", "y", *options)
 
 
+def point(x, rng):
+    return {"y": x}
+
+
 # A call, and indented below it what it raises; ".." stands for anything, and deeper lines go on.
 ROWS = r"""
 # networks and weights
@@ -394,6 +398,44 @@ command("run", "--n-runs", "1")
     SystemExit: exit status 2: sedyn: need --n-runs of at least 2 and --n-features of at least 10; got 1 and 1000
 command("run", "--n-features", "ten")
     SystemExit: exit status 2: python -m sedyn run: error: argument --n-features: invalid int value: 'ten'
+# sweeps and play
+sedyn.sweep(len, {"x": [1]}, 1)
+    TypeError: function must be a plain function that hides no values (no partial, method or closure): what it
+        depends on belongs into the grid, a constant as a sequence of one value; got <built-in function len>
+sedyn.sweep(lambda x, rng: {}, {"x": [1]}, 1)
+    TypeError: worker processes cannot import <lambda>: put it into a module (a .py file beside the notebook)
+        and import it, or run it here with executor=concurrent.futures.ThreadPoolExecutor(..)
+sedyn.sweep(point, {"x": 3}, 1)
+    TypeError: the grid needs a sequence of values for 'x'; got 3
+sedyn.sweep(point, {"x": []}, 1)
+    ValueError: the grid is empty: every parameter needs at least one value
+sedyn.sweep(point, {"x": [np.nan]}, 1)
+    TypeError: parameter 'x' must consist of numbers (not NaN), texts, None, tuples, arrays or dataclasses of
+        these, so that its value has one name; got nan (of a function give the name, and look it up inside)
+sedyn.sweep(point, {"x": [len]}, 1)
+    TypeError: parameter 'x' must consist of numbers (not NaN), texts, None, tuples, arrays or dataclasses of
+        these, so that its value has one name; got <built-in function len> (of a function give the name, and
+        look it up inside)
+sedyn.sweep(point, {"x": [1]}, 0)
+    ValueError: n_seeds must be a positive integer; got 0
+sedyn.sweep(point, {"x": [1]}, 1, executor="dask")
+    TypeError: executor must be a concurrent.futures.Executor or a positive integer; got 'dask'
+sedyn.sweep(point, {"x": [1]}, 1, store=written("taken.txt", ""))
+    NotADirectoryError: the store of a sweep is a folder, and taken.txt is a file; name another place
+sedyn.load("absent")
+    FileNotFoundError: absent does not exist; give the folder of a sweep or the file of a saved result
+sedyn.load(written("notes.txt", "no result"))
+    ValueError: notes.txt is damaged or was not written by save; compute it again and save it
+sedyn.explore(colour=1)
+    ValueError: there is no setting 'colour'; use some of aspect_ratio, noise, link, width, depth, activation,
+        init_scale, step_size, n_steps, n_features, seed
+sedyn.explore(width=9)
+    ValueError: width must be an integer from 1 to 6; got 9
+sedyn.explore(link="cosine")
+    ValueError: link must be one of linear, tanh, sine, relu, sign, absolute, quadratic, cubic, zero; got
+        'cosine'
+sedyn.explore("noise")
+    ValueError: show is a sequence of settings, like ['noise']; got 'noise'
 """
 
 
@@ -408,14 +450,26 @@ def table(text):
 
 CASES = table(ROWS)
 # Public names without a row: results and parts of results, which sedyn makes itself.
-WITHOUT = {"AssumptionWarning", "Candidate", "DiceRun", "Evolution", "Kernels", "StandardErrors", "Stop", "Weights"}
+WITHOUT = {
+    "AssumptionWarning",
+    "Candidate",
+    "DiceRun",
+    "Evolution",
+    "Explorer",
+    "Failure",
+    "Kernels",
+    "StandardErrors",
+    "Stop",
+    "Table",
+    "Weights",
+}
 
 
 @pytest.mark.parametrize(("call", "kind", "message"), CASES, ids=[f"{i}-{row[0][:40]}" for i, row in enumerate(CASES)])
 def test_bad_input(call, kind, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pattern = re.escape(message).replace(re.escape(".."), ".*")
-    with pytest.raises((ValueError, TypeError, MemoryError, SystemExit)) as caught:
+    with pytest.raises((ValueError, TypeError, MemoryError, OSError, SystemExit)) as caught:
         eval(call, globals())
     said = " ".join(str(caught.value).split())
     assert caught.type.__name__ == kind and re.fullmatch(pattern, said), f"{kind}: {said}"

@@ -193,25 +193,33 @@ def test_the_widget_lives_on_when_the_page_is_loaded_again(page, play):
     assert play.locator(".jp-RenderedImage img").is_hidden()
 
 
+LABELS = ("step size", "label noise")
+
+
 def test_screenshot(page, play, tmp_path):
     """A picture for the README: written there by `make browser`."""
 
-    def settle():  # until the figure has been the same for a second and a half
+    def settle():  # until the figure has been the same for a while
         image, source = play.locator(".sedyn-live img"), None
         while source != (source := image.get_attribute("src")):
-            page.wait_for_timeout(1500)
+            page.wait_for_timeout(700)
 
     for label in ("link", "activation"):
         play.get_by_label(label, exact=True).select_option("tanh")
+        settle()
     for label, steps in (("step size", 7), ("label noise", 5)):
-        slider(play, label).press("Home")
-        for _ in range(steps):
-            slider(play, label).press("ArrowRight")
-    settle()
+        for key in ["Home"] + steps * ["ArrowRight"]:
+            slider(play, label).press(key)
+            settle()
     slider(play, "label noise").press("ArrowRight")
     settle()
     play.get_by_role("button", name="train it").click()
     settle()
+    shown = [play.get_by_label(label, exact=True).input_value() for label in ("link", "activation")]
+    readouts = [
+        play.locator(".widget-slider", has_text=label).locator(".widget-readout").inner_text() for label in LABELS
+    ]
+    assert (shown, readouts) == (["tanh", "tanh"], ["0.3", "0.6"])
     play.scroll_into_view_if_needed()
     picture = Image.open(io.BytesIO(play.screenshot(animations="disabled"))).convert("RGB")
     path = Path(os.environ.get("SCREENSHOT", tmp_path / "explore.png"))
