@@ -49,6 +49,7 @@ def lab(tmp_path_factory):
         if cell["cell_type"] == "code":
             cell.update(outputs=[], execution_count=None)
     (home / "work").mkdir()
+    shutil.copy(ROOT / "notebooks/claims.py", home / "work")  # beside the notebook, as in the course
     (home / "work/10_explore.ipynb").write_text(json.dumps(notebook))
     for name, settings in SETTINGS.items():
         path = home / f"settings/@jupyterlab/{name}.jupyterlab-settings"
