@@ -347,9 +347,9 @@ def test_bad_overlaps(changes, message):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"phi": 0}, "aspect_ratio is m / n"),
-        ({"phi": -1.0}, "aspect_ratio is m / n"),
-        ({"phi": np.nan}, "aspect_ratio is m / n"),
+        ({"phi": 0}, "aspect_ratio must be m / n"),
+        ({"phi": -1.0}, "aspect_ratio must be m / n"),
+        ({"phi": np.nan}, "aspect_ratio must be m / n"),
         ({"n_paths": 10}, "n_paths must be an integer of at least 64 for q = 2"),
         ({"n_paths": 64, "n_steps": 30}, "n_paths = 64 is too small: at step .* use n_paths = "),
         ({"n_scrambles": 0}, "n_scrambles"),
