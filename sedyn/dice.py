@@ -166,7 +166,6 @@ def householder_dice(
     n_points, rng = integer(n_points, "n_points"), generator(rng)
     require_memory(8.0 * m * (k + q + 4), f"n_samples = {m} rows", "lower n_samples")
     require_memory(16.0 * n_points * (k + q + 1), f"{n_points} points", "lower n_points")
-    integral = rng.spawn(1)[0]  # whatever T, the same points
     first, along = rng.standard_normal((k + q, m), dtype), overlaps.signal_loadings()
     Y = teacher.labels(along @ first, rng.standard_normal(m))
     bar = iter(progress(range(T + 1), T + 1, "householder dice"))
@@ -188,7 +187,7 @@ def householder_dice(
     small = [np.stack(layer) for layer in zip(*solution.small, strict=True)]
     return DiceRun(
         train_error=np.array(solution.train)[:, 0],
-        generalization_error=generalization_errors(problem, solution, n_points, integral)[:, 0],
+        generalization_error=generalization_errors(problem, solution, n_points, rng)[:, 0],
         deep_weights=tuple(small[: network.n_layers - 1]),
         biases=tuple(small[network.n_layers - 1 :]),
         loadings=np.concatenate([solution.loadings, solution.noise], axis=2),

@@ -63,13 +63,20 @@ class LowRankMemory:
 
         In S each sample has its weight in the `batch` (m,), in J it has not: responses are means over batches.
         """
+        try:
+            self._extend(t, S, J, rule, batch)
+        except (
+            np.linalg.LinAlgError
+        ):  # tangents that overflow, or are lost in rounding: whoever reads the memory sees it
+            self._moved = np.full_like(self._moved, np.nan)
+
+    def _extend(self, t: int, S: Array, J: Array, rule: Rule, batch: Array | None) -> None:
         dS, H = self._differentiate(t, J.astype(SINGLE), rule, None if batch is None else batch.astype(SINGLE))
         S = np.concatenate([S.astype(SINGLE), dS], axis=1)
         L, size = self._overlaps(S), self._inner(S, S)
         outside = size - L @ L.T
-        if not np.all(np.isfinite(outside)):  # it overflows, and says so to whoever reads the memory
-            self._moved = np.full_like(self._moved, np.nan)
-            return
+        if not np.all(np.isfinite(outside)):
+            raise np.linalg.LinAlgError("the tangents overflow")
         values, vectors = np.linalg.eigh(outside)
         new = values > self.tolerance**2 * np.trace(size)
         if new.any():

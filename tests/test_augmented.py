@@ -471,3 +471,21 @@ def test_features_that_are_all_zero_are_said_to_hold_nothing(rng):
         network, sedyn.Training(0.1, 3), network.init(10, rng), np.zeros((40, 10)), rng.standard_normal(40)
     )
     assert "all features are 0 in every row; there is nothing to learn from" in run.warnings
+
+
+def test_tangents_lost_in_rounding_end_the_run(rng):
+    """One tangent of two rows, and a last step that makes the Hessian jump: the basis is no longer one."""
+    network = sedyn.Network((4, 1), ("gelu", "gelu"), bias=True)
+    step_size = np.zeros((6, 2))
+    step_size[4:] = [[1e-3, 30.0], [1e-3, 0.0]]
+    seen = []
+    for seed in range(220, 235):
+        rng = np.random.default_rng(seed)
+        weights, X, y = network.init(12, rng), rng.standard_normal((2, 12)), rng.standard_normal(2)
+        run = sedyn.augmented_gradient_descent(
+            *(network, sedyn.Training(step_size, 6), weights, X, y),
+            **{"tolerance": 0.3, "tangent_rows": 1, "rng": seed, "dtype": np.float32},
+        )
+        assert np.all(np.isfinite(run.estimated_error)) and len(run.estimated_error) == len(run.train_error)
+        seen.append(run.message)
+    assert any("the estimate is no longer a finite number" in message for message in seen)

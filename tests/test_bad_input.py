@@ -297,7 +297,7 @@ sedyn.state_evolution(*PROBLEM, 2.0, n_paths=10)
     ValueError: n_paths must be an integer of at least 64 for q = 2; got 10
 sedyn.state_evolution(*PROBLEM, 2.0, n_paths=10**14)
     MemoryError: n_paths = 100000000000000 sample points needs .. GiB and this machine has .. GiB; lower n_paths
-sedyn.state_evolution(NETWORK, sedyn.Training(0.3, 40), TEACHER, OVERLAPS, 2.0, n_paths=64, rng=0)
+sedyn.state_evolution(NETWORK, sedyn.Training(0.3, 40), TEACHER, OVERLAPS, 2.0, n_paths=64, n_scrambles=1, rng=0)
     ValueError: n_paths = 64 is too small: at step 6 of 40 the gradients already span 12 directions; use n_paths =
         1024 or more, fewer steps, or a larger tolerance
 sedyn.state_evolution(*PROBLEM, 2.0, n_scrambles=0)
