@@ -15,6 +15,7 @@ root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
     "notebooks/*.ipynb",
+    "notebooks/assignments/GUIDE.md",
     "figures/README.md",
     "benchmarks/README.md",
     "CHANGELOG.md",
