@@ -571,7 +571,7 @@ def test_interrupting_returns_what_is_done_and_nothing_half_done(tmp_path):
     process = start(tmp_path, "train", 400)
     wait_for(tmp_path, 5, process)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     status, count, message = out.split(" ", 2)
     assert status == "interrupted" and 5 <= int(count) < 400 and "call it again to go on" in message, err
     table = sedyn.load(tmp_path)
