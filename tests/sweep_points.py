@@ -90,4 +90,5 @@ def main(store, executor, n_points, broken="0"):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
     main(*sys.argv[1:])
