@@ -259,9 +259,9 @@ def gradient_descent(
         Steps t in 0..T at which to keep W_1 and X W_1.
     dtype : float64 or float32
     n_threads : int, optional
-        For the compiled products (see Notes), by default all cores the process may use, or OMP_NUM_THREADS if that is less;
-        data of less than 4 MB use one.
-        The result does not depend on it. Activations are called from all these threads.
+        For the compiled products (see Notes), by default all cores the process may use, or OMP_NUM_THREADS if that is
+        less; data of less than 4 MB use one. The result does not depend on it. Activations are called from all these
+        threads.
 
     Returns
     -------
