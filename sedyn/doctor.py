@@ -17,8 +17,8 @@ import numpy as np
 from .data import SingleIndex
 from .descent import gradient_descent
 from .evolution import state_evolution
-from .network import Network, Weights
-from .overlaps import Overlaps
+from .network import Network
+from .overlaps import Overlaps, realization
 from .results import Caller, available_cores, thread_pool, z_scores
 from .training import Training
 
@@ -193,8 +193,7 @@ def _two_solvers() -> tuple[str, float, float]:
 def _simulation() -> tuple[str, float, float]:
     net, rule, teacher, start, phi = _problem()
     n, rng = 800, np.random.default_rng(0)
-    frame = np.linalg.qr(rng.standard_normal((n, 3)))[0]  # an orthonormal basis of the signal and the neurons
-    weights, signal = Weights(frame @ start.loadings().T, start.deep), frame @ start.signal_loadings()[0]
+    weights, signal = realization(start, n, rng)
     theory = state_evolution(net, rule, teacher, start, phi, 2**12, rng=1)
     samples = []
     for _ in range(24):

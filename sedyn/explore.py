@@ -20,8 +20,8 @@ from . import tangent
 from .data import LINKS, SingleIndex
 from .descent import Trajectory, gradient_descent
 from .evolution import Evolution, population_errors, state_evolution, validate_problem
-from .network import ACTIVATIONS, Array, Network, Weights
-from .overlaps import Overlaps
+from .network import ACTIVATIONS, Array, Network
+from .overlaps import Overlaps, realization
 from .training import Training
 from .workers import single_threaded
 
@@ -110,10 +110,9 @@ def simulate(settings) -> tuple[Trajectory, Array]:
     m = round(phi * n)
     if m * n > LARGEST_RUN:
         raise ValueError(f"a run on {m} rows of {n} features is too large to play with; lower either")
-    frame = np.linalg.qr(rng.standard_normal((n, network.widths[0] + 1)))[0]  # orthonormal columns
-    signal, first = frame[:, 0], settings["init_scale"] * frame[:, 1:]
+    weights, signal = realization(overlaps, n, rng)
     X, y = teacher.sample(m, signal, rng=rng)
-    run = gradient_descent(network, training, Weights(first, overlaps.deep), X, y, first_weights_at="all")
+    run = gradient_descent(network, training, weights, X, y, first_weights_at="all")
     run = replace(run, generalization_error=population_errors(network, teacher, run, signal, rng=rng))
     W = np.asarray(run.first_weights)
     return run, np.stack([np.sum(W**2, axis=1), np.einsum("tnk,n->tk", W, signal)], axis=1)

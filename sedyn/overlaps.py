@@ -217,6 +217,14 @@ class Overlaps(Result):
         )
 
 
+def realization(overlaps: Overlaps, n_features: int, rng: np.random.Generator) -> tuple[Weights, Array]:
+    """Weights and a signal (n_features,) with exactly these overlaps, of one signal and no blocks, in random
+    directions."""
+    loadings = overlaps.loadings()
+    frame = np.linalg.qr(rng.standard_normal((n_features, loadings.shape[1])))[0]  # orthonormal columns
+    return Weights(frame @ loadings.T, overlaps.deep), frame @ overlaps.signal_loadings()[0]
+
+
 def joint_loadings(gram: Array, cross: Array, signal: Array) -> tuple[Array, Array, float]:
     """Z = root zeta and U = loadings (zeta, zeta') for independent standard Gaussian zeta (k,), zeta' (q,).
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import sedyn
+from sedyn.overlaps import realization
 
 DEEP = (np.array([[1.0], [-0.7]]),)
 FRACTIONS, VARIANCES = np.array([0.5, 0.3, 0.2]), np.array([0.4, 1.0, 3.0])
@@ -183,3 +184,10 @@ def test_coefficients_of_blocks_are_those_of_the_weights(rng):
     z = sedyn.z_scores(found, predicted, stderr)
     assert z.shape == (2, 2, 4) and np.sqrt(np.mean(z**2)) < 1.6  # 16 numbers, about 8 of them independent
     assert np.sqrt(np.mean(sedyn.z_scores(found, predicted[::-1], stderr) ** 2)) > 10  # the blocks differ
+
+
+def test_a_realization_has_exactly_the_overlaps(rng):
+    given = sedyn.Overlaps([[1.0, 0.4], [0.4, 0.8]], [0.3, -0.2], 1.2, deep=([[1.0], [-0.7]],))
+    found = sedyn.Overlaps.of(*realization(given, 30, rng))
+    for name in ("gram", "cross", "signal_norm2"):
+        np.testing.assert_allclose(getattr(found, name), getattr(given, name), atol=1e-12)

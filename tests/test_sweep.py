@@ -508,6 +508,18 @@ def wait_for(store, count, process, seconds=60):
         time.sleep(0.01)
 
 
+def kill_both(store, process, worker):
+    """Kill a worker now, and its client after some more of 200 points; what was finished then."""
+    os.kill(worker, signal.SIGKILL)
+    wait_for(store, 120, process)
+    assert process.poll() is None
+    process.kill()
+    process.communicate()
+    known = finished(store)
+    assert 120 <= len(known) < 200
+    return known
+
+
 def complete(store, executor, n_points):
     """Run to the end; the store then equals a sweep that nobody disturbed, made here without one."""
     process = start(store, executor, n_points)
@@ -586,13 +598,7 @@ def test_dask_with_a_killed_worker_and_a_killed_client(tmp_path):
     process = start(tmp_path, "dask", 200)
     worker = int(process.stdout.readline().split()[1])
     wait_for(tmp_path, 40, process)
-    os.kill(worker, signal.SIGKILL)
-    wait_for(tmp_path, 120, process)
-    assert process.poll() is None
-    process.kill()
-    process.communicate()
-    known = finished(tmp_path)
-    assert 120 <= len(known) < 200
+    known = kill_both(tmp_path, process, worker)
     complete(tmp_path, "dask", 200)
     assert known.items() <= finished(tmp_path).items()
 
@@ -607,13 +613,7 @@ def test_the_built_in_pool_with_a_killed_worker_and_a_killed_client(tmp_path):
     children = [int(pid) for path in tasks for pid in path.read_text().split()]
     spawned = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(spawned) == 2
-    os.kill(spawned[0], signal.SIGKILL)
-    wait_for(tmp_path, 120, process)
-    assert process.poll() is None
-    process.kill()
-    process.communicate()
-    known = finished(tmp_path)
-    assert 120 <= len(known) < 200
+    known = kill_both(tmp_path, process, spawned[0])
     time.sleep(1)
     assert not any(map(is_running, spawned))  # workers end with their parent
     complete(tmp_path, "pool", 200)
