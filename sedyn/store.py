@@ -155,8 +155,14 @@ def encode(value):
         return {"array": value.tolist(), "dtype": value.dtype.str, "shape": value.shape}
     if dataclasses.is_dataclass(value):
         fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
-        return {"type": f"{type(value).__module__}.{type(value).__qualname__}", "fields": fields}
+        return {"type": public_name(type(value)), "fields": fields}
     return value
+
+
+def public_name(thing) -> str:
+    """Where users find a class or function: what sedyn offers is in ``sedyn``, whatever file it stands in."""
+    package = thing.__module__.partition(".")[0]
+    return f"{package if package == 'sedyn' else thing.__module__}.{thing.__qualname__}"
 
 
 def _hash(value) -> bytes:

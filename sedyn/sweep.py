@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .results import available_cores, progress
-from .store import Table, clean, encode, open_store, pack, read, record_name, spawn_key, write
+from .store import Table, clean, encode, open_store, pack, public_name, read, record_name, spawn_key, write
 from .workers import RESERVED, WRITERS, Processes, outcomes, run_point, single_threaded, this_process
 
 WINDOW = 1000  # points in flight on a foreign executor
@@ -99,7 +99,7 @@ def sweep(
         if executor is not None and (isinstance(executor, bool) or not isinstance(executor, int) or executor < 1):
             raise TypeError(f"executor must be a concurrent.futures.Executor or a positive integer; got {executor!r}")
         _require_importable(function)
-    identity = {"function": f"{function.__module__}.{function.__qualname__}", "source": _source(function)}
+    identity = {"function": public_name(function), "source": _source(function)}
     folder = None if store is None else Path(store)
     root = open_store(folder, identity, sorted(points[0]), rng)
     jobs: dict[str, tuple[dict, dict]] = {}

@@ -95,6 +95,11 @@ def test_values_written_alike_are_one_and_others_differ():
     assert record_name(about) == record_name(about | {"parameters": {"b": 2, "a": 1}})
 
 
+def test_names_are_public_so_that_moving_a_module_changes_no_result():
+    for value in (sedyn.Network((2, 1), ("tanh", "identity")), sedyn.Training(0.1, 3), sedyn.SingleIndex("tanh")):
+        assert encode(clean(value, "p"))["type"] == f"sedyn.{type(value).__name__}"
+
+
 def test_the_function_gets_clean_values():
     network = sedyn.Network((2, 1), ("tanh", "identity"))
     here(draw, {"a": [np.float64(-0.0), [1, [2]], np.arange(2.0), network]})
