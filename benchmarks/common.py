@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import sedyn
-from sedyn.paths import gaussian_points
+from sedyn.model import gaussian_points
 
 HERE = Path(__file__).parent
 

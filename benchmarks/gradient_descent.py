@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 import sedyn
-from sedyn import descent
+from sedyn.runs import descent, products
 
 SIZES, THREADS, WIDTH, ROUNDS, STEP_SIZE = (500, 1000, 2000, 4000, 8000), (1, 2), 3, 8, 0.2
 COLUMNS = {
@@ -39,7 +39,7 @@ def reading(X, n_threads):
 
 
 def with_sedyn(network, weights, X, y, n_threads, compiled):
-    descent.COMPILED_WORK = 0 if compiled else np.inf  # whatever the length of the run
+    products.COMPILED_WORK = 0 if compiled else np.inf  # whatever the length of the run
     rule = sedyn.Training(STEP_SIZE, 10**5).rule(network.n_layers)
     for state in descent.descend(network, rule, weights, X, y, n_threads=n_threads):
         yield state.first

@@ -34,9 +34,11 @@ from sedyn import (
     Training,
     Trajectory,
     Weights,
+    Wide,
     augmented_gradient_descent,
     early_stop,
     gradient_descent,
+    linearized_gradient_descent,
     plot,
     population_error,
     population_errors,
@@ -44,8 +46,8 @@ from sedyn import (
     state_evolution,
     sweep,
     tune,
+    widen,
 )
-from sedyn.baselines import Wide, linearized_gradient_descent, widen
 
 Array = np.ndarray
 

@@ -1,30 +1,40 @@
 """sedyn: the precise theory of gradient descent in finite-width networks, side by side with gradient descent itself."""
 
-from .augmented import AssumptionWarning, augmented_gradient_descent
-from .data import MultiIndex, SingleIndex, block_variances, power_law_variances, random_signal, sample_features
-from .descent import Trajectory, gradient_descent
-from .dice import DiceRun, householder_dice
-from .evolution import (
-    Evolution,
-    Kernels,
-    StandardErrors,
+from .common import Result, __version__, z_scores
+from .estimate import (
+    AssumptionWarning,
+    Candidate,
+    Stop,
+    augmented_gradient_descent,
+    early_stop,
+    population_spectrum,
+    tune,
+)
+from .model import (
+    Activation,
+    Loss,
+    MultiIndex,
+    Network,
+    Overlaps,
+    SingleIndex,
+    Teacher,
+    Training,
+    Weights,
+    block_variances,
     population_error,
     population_errors,
-    state_evolution,
+    power_law_variances,
+    random_signal,
+    sample_features,
 )
-from .explore import Explorer, explore
-from .losses import Loss
-from .network import Activation, Network, Weights
-from .overlaps import Overlaps
-from .results import z_scores
-from .selection import Candidate, Stop, early_stop, tune
-from .store import Failure, Table, load
-from .sweep import sweep
-from .training import Training
-
-__version__ = "0.1.0"
+from .runs import Trajectory, Wide, gradient_descent, linearized_gradient_descent, widen
+from .show import Explorer, explore
+from .sweeps import Failure, Table, load, sweep
+from .tables import read_csv, scale_target, whiten
+from .theory import DiceRun, Evolution, Kernels, StandardErrors, householder_dice, state_evolution
 
 __all__ = [
+    "__version__",
     "Activation",
     "AssumptionWarning",
     "Candidate",
@@ -37,29 +47,38 @@ __all__ = [
     "MultiIndex",
     "Network",
     "Overlaps",
+    "Result",
     "SingleIndex",
-    "Stop",
     "StandardErrors",
+    "Stop",
     "Table",
+    "Teacher",
     "Training",
     "Trajectory",
     "Weights",
+    "Wide",
     "augmented_gradient_descent",
     "block_variances",
     "early_stop",
     "explore",
     "gradient_descent",
     "householder_dice",
+    "linearized_gradient_descent",
     "load",
     "plot",
     "population_error",
     "population_errors",
+    "population_spectrum",
     "power_law_variances",
     "random_signal",
+    "read_csv",
     "sample_features",
+    "scale_target",
     "state_evolution",
     "sweep",
     "tune",
+    "whiten",
+    "widen",
     "z_scores",
 ]
 
@@ -68,5 +87,5 @@ def __getattr__(name):
     if name == "plot":  # matplotlib is imported only when something is plotted
         from importlib import import_module
 
-        return import_module(".plot", __name__)
+        return import_module(".show.plot", __name__)
     raise AttributeError(f"module 'sedyn' has no attribute {name!r}")

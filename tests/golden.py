@@ -5,8 +5,8 @@ Run by hand, before and after, on one machine (hashes differ between processors 
     python tests/golden.py write before.json
     python tests/golden.py compare before.json
 
-Moving or renaming code must leave every hash as it is. What changes numbers on purpose is a commit of its own, judged by
-the reference values of theory 7 and by the benchmark of accuracy.
+Moving or renaming code must leave every hash as it is. What changes numbers on purpose is a commit of its own, judged
+by the reference values of theory 7 and by the benchmark of accuracy.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-import sedyn
-from sedyn import descent
-from tests.conftest import general_problem, reference_problem
+import sedyn  # noqa: E402
+import sedyn.runs.products as products  # noqa: E402
+from tests.conftest import general_problem, reference_problem  # noqa: E402
 
 VARIANTS = {
     "plain": {},
@@ -147,7 +147,7 @@ def runs():
                     )
                     yield f"estimate {key} {method} {covariance is not None}", reported(blind)
     X, y = teacher.sample(150, signal, rng=3)
-    with mock.patch.object(descent, "COMPILED_WORK", 0):
+    with mock.patch.object(products, "COMPILED_WORK", 0):
         yield "descent compiled", reported(sedyn.gradient_descent(network, training, weights, X, y))
     errors = sedyn.population_errors(
         network,

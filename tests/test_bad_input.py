@@ -11,7 +11,7 @@ import numpy as np  # noqa: F401, for the rows
 import pytest
 
 import sedyn
-from sedyn.__main__ import main
+from sedyn.command import main
 
 NETWORK = sedyn.Network((2, 1), ("tanh", "identity"))
 RELU = sedyn.Network((2, 1), ("relu", "identity"))

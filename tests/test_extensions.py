@@ -10,7 +10,7 @@ from scipy import stats
 import sedyn
 from sedyn import z_scores
 from tests.conftest import rms
-from tests.test_dice import beyond, compare_laws
+from tests.theory.test_dice import beyond, compare_laws
 
 pytestmark = pytest.mark.filterwarnings("ignore::sedyn.AssumptionWarning")
 

@@ -64,11 +64,11 @@ def test_every_dependency_has_an_upper_bound():
 
 
 def test_style_is_installed_and_declared():
-    style = resources.files("sedyn") / "sedyn.mplstyle"
+    style = resources.files("sedyn.show") / "sedyn.mplstyle"
     assert style.is_file()
-    with matplotlib.style.context("sedyn.sedyn"):
+    with matplotlib.style.context(sedyn.plot.STYLE):
         assert matplotlib.rcParams["axes.spines.right"] is False
-    data = [path for path in (ROOT / "sedyn").iterdir() if path.is_file() and path.suffix != ".py"]
+    data = [path for path in (ROOT / "sedyn").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["sedyn"]
     assert data and all(any(path.match(pattern) for pattern in patterns) for path in data)
 

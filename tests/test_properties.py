@@ -20,9 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sedyn
-from sedyn.data import LINKS, MULTI_LINKS
-from sedyn.losses import LOSSES, METRICS
-from sedyn.network import ACTIVATIONS
+from sedyn.model import ACTIVATIONS, LINKS, LOSSES, METRICS, MULTI_LINKS
 
 resource = pytest.importorskip("resource")
 STATM = Path("/proc/self/statm")

@@ -1,0 +1,91 @@
+"""Checks of what the public functions are given; each error says what arrived, what was expected and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def shown(value) -> str:
+    """A value as messages show it: short, and arrays by their shape."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def instance(value, kind: type, name: str, expected: str = "") -> None:
+    """TypeError unless `value` is of the kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a sedyn.{expected or kind.__name__}; got {shown(value)}")
+
+
+def real_array(value) -> np.ndarray | None:
+    """`value` as an array of floats, NaN and infinity included; None where it holds anything but real numbers."""
+    if isinstance(value, np.ma.MaskedArray):  # numpy would take what is behind the mask
+        return None
+    try:
+        given = np.asarray(value)
+    except (TypeError, ValueError):  # rows of different lengths
+        return None
+    return given.astype(float) if given.dtype.kind in "fiub" else None
+
+
+def numbers(value) -> np.ndarray:
+    """The same, with a single NaN, which no check lets pass, for None."""
+    found = real_array(value)
+    return np.array(np.nan) if found is None else found
+
+
+def number(value, name: str, expected: str, allowed: Callable[[float], bool], advice: str = "") -> float:
+    """`value` as a float; ValueError unless it is one number that is allowed, which NaN never is."""
+    found = numbers(value)
+    if found.ndim or not allowed(float(found)):
+        raise ValueError(f"{name} must {expected}; got {shown(value)}{advice}")
+    return float(found)
+
+
+def integer(value, name: str, least: int = 1, expected: str = "", advice: str = "") -> int:
+    """`value` as an int; ValueError unless it is a whole number of at least `least`."""
+    expected = expected or {0: "an integer, 0 or more", 1: "a positive integer"}.get(least, f"an integer >= {least}")
+    return int(number(value, name, f"be {expected}", lambda x: x >= least and x.is_integer(), advice))
+
+
+def finite_array(value, name: str) -> np.ndarray:
+    """`value` as an array of floats; ValueError unless it holds finite real numbers alone."""
+    found = numbers(value)
+    if not np.all(np.isfinite(found)):
+        raise ValueError(f"{name} must be finite numbers, without NaN or infinite entries; got {shown(value)}")
+    return found
+
+
+def elementwise(function: Callable, name: str, *arrays: np.ndarray) -> None:
+    """ValueError unless the function maps the arrays to real numbers of their shape."""
+    found = real_array(function(*arrays))
+    if found is None or found.shape != arrays[0].shape:
+        raise ValueError(
+            f"{name} must map arrays of shape {arrays[0].shape} to real numbers of the same shape, elementwise; "
+            f"it returned {'something else' if found is None else f'shape {found.shape}'}"
+        )
+
+
+def floating(dtype) -> np.dtype:
+    """float64 or float32; ValueError for any other dtype."""
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, ValueError):
+        found = np.dtype(object)
+    if found not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise ValueError(f"dtype must be float64 or float32; got {shown(dtype)}")
+    return found
+
+
+def generator(rng) -> np.random.Generator:
+    """The generator that `rng` stands for; ValueError for anything numpy does not know."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise ValueError(f"rng must be None, an integer seed >= 0, or a numpy Generator; got {shown(rng)}") from None

@@ -1,0 +1,185 @@
+"""Choosing without held-out data: the stopping time of one run, and the best of many configurations (theory 5)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, as_completed
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from ..common import Array, generator, instance, progress, shown
+from ..model import Network, Training, Weights
+from ..runs import Trajectory, validate_rows
+from .assumptions import AssumptionWarning
+from .augmented import augmented_gradient_descent
+
+
+class Stop(NamedTuple):
+    """When to stop a run, by its estimated generalization error."""
+
+    step: int
+    """The step of least estimated error, out of those before training became unsteady, if it did."""
+    error: float
+    """The estimated mean squared error there."""
+    stderr: float
+    """Its standard error."""
+    cautious_step: int
+    """The first step whose estimate is within one standard error of the least."""
+    cautious_error: float
+    """The estimated error there."""
+
+
+def early_stop(run: Trajectory) -> Stop:
+    """The best stopping time of a run of `augmented_gradient_descent`, with the one-standard-error variant.
+
+    The weights at `step` are ``run.stopped``. Raises ValueError when the run has no estimated error.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
+    >>> X, y = sedyn.SingleIndex("tanh", 1.0).sample(150, sedyn.random_signal(150, rng=0), rng=1)
+    >>> run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.2, 60), network.init(150, rng=2), X, y)
+    >>> stop = sedyn.early_stop(run)
+    >>> stop.cautious_step <= stop.step < 60
+    True
+    """
+    instance(run, Trajectory, "run")
+    if run.estimated_error is None or run.estimated_stderr is None or run.best_step is None:
+        raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
+    best = run.best_step
+    error, stderr = float(run.estimated_error[best]), float(run.estimated_stderr[best])
+    cautious = int(np.argmax(run.estimated_error <= error + stderr))
+    return Stop(best, error, stderr, cautious, float(run.estimated_error[cautious]))
+
+
+class Candidate(NamedTuple):
+    """One configuration that `tune` has trained."""
+
+    network: Network
+    training: Training
+    scale: float | tuple[float, ...]
+    """Of the initial weights (`Network.init`)."""
+    step: int
+    """Where the estimated error is least."""
+    error: float
+    """The estimated mean squared error there; infinite when training failed from the start."""
+    stderr: float
+    weights: Weights | None
+    """The weights at that step, trained on all rows."""
+    status: str
+    message: str
+
+
+def tune(
+    networks: Network | Iterable[Network],
+    trainings: Training | Iterable[Training],
+    X: Array,
+    y: Array,
+    *,
+    scales: Sequence = (1.0,),
+    covariance=None,
+    rng=None,
+    executor: Executor | None = None,
+) -> list[Candidate]:
+    """Train every configuration once on all the rows and rank them by estimated error at their best stopping times.
+
+    Parameters
+    ----------
+    networks, trainings : one or several `Network` and `Training`
+        Widths, depths, activations; step sizes, number of steps. Every combination is trained.
+    X, y, covariance
+        As for `augmented_gradient_descent`.
+    scales : sequence of float, or of tuples of L floats
+        Scales of the initial weights, combined with the rest.
+    rng : None, int or numpy Generator
+        A configuration's initial weights depend on it and on the configuration's place in the grid alone.
+    executor : concurrent.futures.Executor, optional
+        Where to train; by default one after another, here.
+
+    Returns
+    -------
+    list of Candidate
+        Sorted by `error`; a configuration that diverged keeps what it reached, one that failed comes last with its
+        message. When interrupted, those that are done.
+
+    Raises
+    ------
+    ValueError
+        When there is nothing to try, or X and y are not finite arrays of matching shapes.
+
+    Warns
+    -----
+    AssumptionWarning
+        Once for every assumption that the data seem to violate.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> X, y = sedyn.SingleIndex("tanh", 0.3).sample(200, sedyn.random_signal(100, rng=0), rng=1)
+    >>> networks = [sedyn.Network((width, 1), ("tanh", "identity")) for width in (1, 3)]
+    >>> table = sedyn.tune(networks, [sedyn.Training(step, 20) for step in (0.1, 0.3)], X, y, rng=2)
+    >>> len(table), bool(table[0].error <= table[-1].error)
+    (4, True)
+    """
+    networks, trainings = _several(networks, Network, "networks"), _several(trainings, Training, "trainings")
+    if not isinstance(scales, (tuple, list)):
+        raise TypeError(f"scales must be a sequence of scales of the initial weights; got {shown(scales)}")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(f"executor must have a submit method, as those of concurrent.futures; got {shown(executor)}")
+    grid = list(product(networks, trainings, scales))
+    if not grid:
+        raise ValueError("nothing to try: networks, trainings and scales need at least one entry each")
+    X, y = validate_rows(X, y)
+    jobs = [
+        (*point, X, y, covariance, child) for point, child in zip(grid, generator(rng).spawn(len(grid)), strict=True)
+    ]
+    done: list[Candidate] = []
+    said: set[str] = set()
+    futures = [executor.submit(_try, *job) for job in jobs] if executor else []
+    results = (f.result() for f in as_completed(futures)) if executor else (_try(*job) for job in jobs)
+    try:
+        for candidate, warned in progress(results, len(grid), "tune"):
+            done.append(candidate)
+            said |= set(warned)
+    except KeyboardInterrupt:
+        for future in futures:
+            future.cancel()
+        if not done:
+            raise
+    for text in sorted(said):
+        warnings.warn(text, AssumptionWarning, stacklevel=2)
+    return sorted(done, key=lambda c: c.error)
+
+
+def _several(given, kind: type, name: str) -> list:
+    """One of its kind or several, as a list; TypeError for anything else."""
+    if isinstance(given, kind):
+        return [given]
+    try:
+        found = list(given)
+    except TypeError:
+        raise TypeError(f"{name} must be one or several sedyn.{kind.__name__}; got {shown(given)}") from None
+    for one in found:
+        instance(one, kind, f"each of {name}")
+    return found
+
+
+def _try(network, training, scale, X, y, covariance, rng) -> tuple[Candidate, tuple[str, ...]]:
+    """Train one configuration; a failure becomes a candidate of infinite error that says why."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AssumptionWarning)
+            run = augmented_gradient_descent(
+                network, training, network.init(X.shape[1], rng, scale), X, y, covariance=covariance, rng=rng
+            )
+    except (ValueError, MemoryError) as error:
+        return Candidate(network, training, scale, 0, np.inf, np.nan, None, "failed", str(error)), ()
+    stop = early_stop(run)
+    candidate = Candidate(
+        network, training, scale, stop.step, stop.error, stop.stderr, run.stopped, run.status, run.message
+    )
+    return candidate, run.warnings

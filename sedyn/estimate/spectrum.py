@@ -1,0 +1,112 @@
+"""The spectrum of the features' covariance, as the few quadrature nodes that the memory recursion needs (theory 5).
+
+The recursion averages polynomials of the eigenvalues with weight lambda / n, so Gauss nodes of that measure replace the
+n eigenvalues. The eigenvalues of a sample covariance would be a biased guess of them: they spread by n / k.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+
+from ..common import Array, numbers
+from ..model import eigen_directions, gauss_nodes
+
+N_NODES = 8  # of a known spectrum: agrees with 16 to 1e-6 at largest / mean eigenvalue = 30 (theory 5)
+MOMENT_ROWS = 1000  # rows used for the second moment at most
+
+
+class Spectrum(NamedTuple):
+    """Gauss nodes of the spectral measure sum_j (lambda_j / n) delta(lambda_j)."""
+
+    nodes: Array
+    """(J,) eigenvalues."""
+    weights: Array
+    """(J,), summing to the mean eigenvalue."""
+
+
+IDENTITY = Spectrum(np.ones(1), np.ones(1))
+
+
+def spread_of_rows(rows: Array) -> tuple[float, float]:
+    """Unbiased estimates of tr Sigma / n and tr Sigma^2 / n from rows (k, n) of mean 0.
+
+    The second averages squared inner products of different rows; the sample eigenvalues would overestimate it by n / k.
+    """
+    k, n = rows.shape
+    chosen = rows[:: -(-k // MOMENT_ROWS)]
+    gram = chosen @ chosen.T
+    own = np.diag(gram)
+    different = len(chosen) * (len(chosen) - 1)
+    return float(np.einsum("ij,ij->", rows, rows) / (k * n)), float((np.sum(gram**2) - own @ own) / (different * n))
+
+
+def population_spectrum(rows: Array) -> tuple[Array, Array]:
+    """Eigenvalues of the population covariance and their frequencies, estimated from rows (k, n), k and n of one order.
+
+    The sample eigenvalues spread too far. Their Stieltjes transform v(z) and the population spectrum H are tied by the
+    Marchenko-Pastur equation ``z + 1 / v = (n / k) int lambda dH / (1 + lambda v)``, linear in H: non-negative least
+    squares over a grid of eigenvalues, at points z off the real axis (El Karoui, Annals of Statistics 2008).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sedyn import population_spectrum
+    >>> rows = np.random.default_rng(0).standard_normal((300, 200)) * np.repeat([1.0, 2.0], 100)
+    >>> values, frequencies = population_spectrum(rows)
+    >>> bool(abs(frequencies @ values**2 - 8.5) < 0.5)  # half of 1 and half of 16; the sample eigenvalues say 12.5
+    True
+    """
+    k, n = rows.shape
+    k -= 1  # the mean takes one row's worth
+    sample = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)[: min(k, n)] ** 2 / k
+    mean, largest = sample.sum() / n, sample.max()
+    grid = mean * np.geomspace(1e-3, 1.3 * largest / mean, 60)
+    real = np.concatenate([np.linspace(-0.5, 1.3, 40) * largest, np.geomspace(0.02, 1, 20) * mean])
+    z = np.concatenate([real + 1j * height * mean for height in (0.1, 0.5, 2.0)])
+    v = (np.sum(1 / (sample - z[:, None]), axis=1) - (k - len(sample)) / z) / k
+    size = np.maximum(np.abs(z), mean)[:, None]
+    equations = n / k * grid / (1 + grid * v[:, None]) / size
+    right = (z + 1 / v) / size[:, 0]
+    firm = 30.0  # total frequency 1 and the known mean, held more firmly than the equations
+    frequencies, _ = scipy.optimize.nnls(
+        np.vstack([equations.real, equations.imag, np.full(60, firm), firm * grid / mean]),
+        np.concatenate([right.real, right.imag, [firm, firm]]),
+    )
+    return grid[frequencies > 0], frequencies[frequencies > 0]
+
+
+def spectrum_of(covariance, X: Array) -> Spectrum:
+    """Nodes for what `augmented_gradient_descent` accepts as `covariance`; X (m, n) are the training rows.
+
+    Raises ValueError for anything else, saying what was expected.
+    """
+    n = X.shape[1]
+    if covariance is None:
+        return IDENTITY
+    if isinstance(covariance, str):
+        if covariance != "empirical":
+            raise ValueError(f"covariance must be None, 'empirical' or an array; got {covariance!r}")
+        return _from_rows(X)
+    rows = numbers(covariance)
+    if rows.ndim == 2 and rows.shape[1] == n and (len(rows) != n or not np.allclose(rows, rows.T)):
+        if not np.all(np.isfinite(rows)):
+            raise ValueError("the rows given as covariance must be all finite; they hold NaN or infinite entries")
+        return _from_rows(rows)
+    variances, directions = eigen_directions(covariance, n)
+    nodes, weights = gauss_nodes(variances, variances / n, N_NODES)
+    return Spectrum(nodes, weights)
+
+
+def _from_rows(rows: Array) -> Spectrum:
+    k, n = rows.shape
+    if k < 12:
+        raise ValueError(f"{k} rows are too few to estimate a covariance; give at least 12, or its eigenvalues")
+    rows = np.asarray(rows, float)
+    if not 0 < np.ptp(rows, axis=0).max() <= np.abs(rows).max() * 2 <= 1e100:
+        raise ValueError("a covariance can only be estimated from rows that vary, by less than 1e100; rescale them")
+    values, frequencies = population_spectrum(rows)
+    nodes, weights = gauss_nodes(values, values * frequencies, N_NODES)
+    return Spectrum(nodes, weights)

@@ -1,0 +1,48 @@
+"""What is trained, how, and on what: networks, losses, training, teachers, features, overlaps. Imports common alone."""
+
+from .activations import ACTIVATIONS, Activation
+from .covariance import eigen_directions, gauss_nodes
+from .features import block_variances, power_law_variances, random_signal, sample_features
+from .losses import LOSSES, METRICS, Loss, Metrics
+from .network import Network, Weights
+from .overlaps import Overlaps, joint_loadings, realization
+from .population import gaussian_points, metric_integrals, orthonormalise, population_error, population_errors
+from .problem import Problem, validate_problem
+from .recording import Recording
+from .teachers import LINKS, MULTI_LINKS, MultiIndex, SingleIndex, Teacher
+from .training import Rule, Training
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "LINKS",
+    "LOSSES",
+    "Loss",
+    "METRICS",
+    "MULTI_LINKS",
+    "Metrics",
+    "MultiIndex",
+    "Network",
+    "Overlaps",
+    "Problem",
+    "Recording",
+    "Rule",
+    "SingleIndex",
+    "Teacher",
+    "Training",
+    "Weights",
+    "block_variances",
+    "eigen_directions",
+    "gauss_nodes",
+    "gaussian_points",
+    "joint_loadings",
+    "metric_integrals",
+    "orthonormalise",
+    "population_error",
+    "population_errors",
+    "power_law_variances",
+    "random_signal",
+    "realization",
+    "sample_features",
+    "validate_problem",
+]

@@ -1,0 +1,247 @@
+"""The network: its weights, and the derivatives of one sample's loss.
+
+Samples are columns throughout, as in the theory sheet: ``u = W_1^T x`` is a column of q
+numbers and N samples make an array of shape (q, N).
+
+======== ============================================== ===================
+symbol   name                                           shape
+======== ============================================== ===================
+u        first-layer preactivation, without its bias    (q, N)
+V        deep weights (W_2, .., W_L)                    (fan_in, fan_out) each
+         and then, if any, the biases (b_1, .., b_L)    (width,) each
+f        output of the network                          (N,)
+S        d loss / d u                                   (q, N)
+J        dS / du, the full Hessian of the loss in u     (q, q, N)
+======== ============================================== ===================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..common import Array, finite_array, generator, instance, integer, numbers, require_memory, shown
+from .activations import SMOOTH_NAMES, Activation, as_activation
+from .losses import LOSSES, Loss
+
+
+@dataclass(frozen=True)
+class Weights:
+    """First-layer weights (n_features, q), the deep weights W_2, .., W_L, each (fan_in, fan_out), and the biases
+    b_1, .., b_L, each (width,), of a network that has them."""
+
+    first: Array
+    deep: tuple[Array, ...]
+    biases: tuple[Array, ...] = ()
+
+    @property
+    def small(self) -> tuple[Array, ...]:
+        """All but W_1: the deep weights, then the biases."""
+        return (*self.deep, *self.biases)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fully connected network with a scalar output (theory 1).
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Number of outputs of each layer, ``(q, .., 1)``; the number of layers L is its length, at least 2.
+    activations : tuple
+        One per layer: a name out of tanh, sigmoid, softplus, gelu, silu, erf, identity, relu, or callables
+        ``(value, derivative)`` or ``(value, derivative, second derivative)``.
+    bias : bool
+        Whether every layer has a bias (theory 6).
+
+    Raises
+    ------
+    ValueError, TypeError
+        When the widths are not positive integers ending in 1, or an activation is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np, sedyn
+    >>> network = sedyn.Network(widths=(3, 1), activations=("tanh", "identity"))
+    >>> weights = network.init(n_features=100, rng=0)
+    >>> weights.first.shape, [W.shape for W in weights.deep]
+    ((100, 3), [(3, 1)])
+    >>> network.predict(weights, np.zeros((5, 100))).shape
+    (5,)
+    """
+
+    widths: tuple[int, ...]
+    activations: tuple
+    bias: bool = False
+    _acts: tuple[Activation, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        sizes = numbers(self.widths)
+        if sizes.ndim != 1 or len(sizes) < 2 or sizes[-1] != 1 or not np.all((sizes >= 1) & (sizes % 1 == 0)):
+            raise ValueError(
+                "widths must be at least two positive integers, the last one 1 (a scalar output); "
+                f"got {shown(self.widths)}"
+            )
+        widths = tuple(int(width) for width in sizes)
+        given = self.activations
+        if not isinstance(given, (tuple, list)) or len(given) != len(widths):
+            raise ValueError(
+                f"{len(widths)} layers need {len(widths)} activations, one each, as a tuple; got {shown(given)}"
+            )
+        given = tuple(given)
+        if not isinstance(self.bias, (bool, np.bool_)):
+            raise TypeError(f"bias must be True or False; got {shown(self.bias)}")
+        object.__setattr__(self, "widths", widths)
+        object.__setattr__(self, "activations", given)
+        object.__setattr__(self, "_acts", tuple(as_activation(a) for a in given))
+
+    def __reduce__(self):  # names travel between processes, the functions behind them need not
+        return Network, (self.widths, self.activations, self.bias)
+
+    @property
+    def n_layers(self) -> int:
+        """L, the number of weight matrices."""
+        return len(self.widths)
+
+    @property
+    def deep_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Shapes of W_2, .., W_L."""
+        return tuple(zip(self.widths[:-1], self.widths[1:], strict=True))
+
+    def init(self, n_features: int, rng=None, scale=1.0) -> Weights:
+        """Draw weights: W_1 with entries N(0, 1/n_features), W_l with entries N(0, 1/fan_in), times `scale`; biases 0.
+
+        Parameters
+        ----------
+        n_features : int
+        rng : None, int or numpy Generator
+        scale : float or sequence of L floats
+            Multiplies the standard deviation, of every layer or layer by layer.
+        """
+        n_features, scales = integer(n_features, "n_features"), numbers(scale)
+        if scales.shape not in ((), (self.n_layers,)) or not np.all(np.abs(scales) < 1e300):
+            raise ValueError(f"scale must be one finite number or {self.n_layers}, one per layer; got {shown(scale)}")
+        scales, rng = np.broadcast_to(scales, (self.n_layers,)), generator(rng)
+        shapes = ((n_features, self.widths[0]), *self.deep_shapes)
+        size = sum(float(rows) * columns for rows, columns in shapes)
+        require_memory(
+            8 * size, f"weights of {n_features} features and widths {self.widths}", "lower n_features or widths"
+        )
+        first, *deep = (
+            s * rng.standard_normal(shape) / np.sqrt(shape[0]) for s, shape in zip(scales, shapes, strict=True)
+        )
+        return Weights(first, tuple(deep), tuple(np.zeros(width) for width in self.widths) if self.bias else ())
+
+    def predict(self, weights: Weights, X: Array) -> Array:
+        """Outputs f(x) for the rows of X (m, n_features), shape (m,)."""
+        instance(weights, Weights, "weights")
+        X, first = finite_array(X, "X"), finite_array(weights.first, "weights.first")
+        if first.ndim != 2 or first.shape[1] != self.widths[0]:
+            raise ValueError(f"weights.first must have shape (n_features, {self.widths[0]}); got {first.shape}")
+        if X.ndim != 2 or X.shape[1] != len(first):
+            raise ValueError(f"X must have {len(first)} columns, like weights.first has rows; got shape {X.shape}")
+        deep, biases = self.validate_small(weights.deep, weights.biases)
+        return self.output((X @ first).T, [*deep, *biases])
+
+    def validate_small(self, deep, biases=(), dtype=np.float64) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """Deep weights and biases as arrays of `dtype`; ValueError when they do not fit or are not finite."""
+        deep, biases = (
+            tuple(np.ascontiguousarray(numbers(W), dtype) for W in part) if isinstance(part, (tuple, list)) else ()
+            for part in (deep, biases)
+        )
+        if tuple(W.shape for W in deep) != self.deep_shapes:
+            raise ValueError(
+                f"the network needs deep weights of shapes {self.deep_shapes}; got {tuple(W.shape for W in deep)}"
+            )
+        if tuple(b.shape for b in biases) != (tuple((width,) for width in self.widths) if self.bias else ()):
+            raise ValueError(
+                f"a network of widths {self.widths} with bias={self.bias} needs "
+                f"{'one bias vector per layer' if self.bias else 'no biases'}; got shapes {[b.shape for b in biases]}"
+            )
+        if not all(np.all(np.isfinite(W)) for W in (*deep, *biases)):
+            raise ValueError("deep weights and biases must be finite; got NaN or infinite entries")
+        return deep, biases
+
+    def require_smooth(self, who: str, loss: Loss) -> None:
+        """Raise ValueError, naming smooth relatives, when an activation or the loss has a kink: its Hessian would hold
+        delta functions."""
+        if not loss.smooth:
+            raise ValueError(
+                f"{who} needs second derivatives, and the loss {loss.name!r} has a kink; use 'pseudo_huber'"
+            )
+        rough = [act.name for act in self._acts if not act.smooth]
+        if rough:
+            raise ValueError(
+                f"{who} needs second derivatives, and {', '.join(rough)} has a kink (its second derivative is a "
+                f"delta function); use a smooth relative: {SMOOTH_NAMES} (softplus, gelu or silu are closest to relu)"
+            )
+
+    # ---- one sample's loss (theory 1), on columns; V are all small weights; nothing below validates
+
+    def output(self, u: Array, V) -> Array:
+        """f of preactivations u (q, N), shape (N,); u and V may have leading axes in common."""
+        deep, biases = self._layers(V)
+        h = self._acts[0].value(_shifted(u, biases[0]))
+        for W, b, act in zip(deep, biases[1:], self._acts[1:], strict=True):
+            h = act.value(_shifted(np.swapaxes(W, -1, -2) @ h, b))
+        return h[..., 0, :]
+
+    def forward(self, u: Array, V) -> tuple[list[Array], list[Array]]:
+        """Preactivations and activations of every layer."""
+        deep, biases = self._layers(V)
+        a = [_shifted(u, biases[0])]
+        h = [self._acts[0].value(a[0])]
+        for W, b, act in zip(deep, biases[1:], self._acts[1:], strict=True):
+            a.append(_shifted(W.T @ h[-1], b))
+            h.append(act.value(a[-1]))
+        return a, h
+
+    def gradients(
+        self, u: Array, y: Array, V, loss: Loss = LOSSES["squared"], weight: Array | None = None
+    ) -> tuple[Array, list[Array], Array]:
+        """Backpropagation of the loss, times the `weight` (N,) of each sample.
+
+        Returns S (q, N), the gradients in V summed over the N samples, and the residuals f - y (N,).
+        """
+        a, h = self.forward(u, V)
+        slope = loss.derivative(h[-1][0], y)
+        g = (slope if weight is None else weight * slope)[None]  # d loss / d h_l, from the last layer down
+        V_gradients: list[Array] = []
+        bias_gradients: list[Array] = []
+        for level in range(self.n_layers - 1, -1, -1):
+            delta = g * self._acts[level].derivative(a[level], h[level])
+            if self.bias:
+                bias_gradients.append(delta.sum(axis=1))
+            if level:
+                V_gradients.append(h[level - 1] @ delta.T)
+                g = V[level - 1] @ delta
+        return delta, V_gradients[::-1] + bias_gradients[::-1], h[-1][0] - y
+
+    def hessian(self, u: Array, y: Array, V, loss: Loss = LOSSES["squared"]) -> Array:
+        """J = dS/du, the full Hessian of the loss in u (not Gauss-Newton), shape (q, q, N), by forward over reverse."""
+        a, h = self.forward(u, V)
+        deep, _ = self._layers(V)
+        first = [act.derivative(x, v) for act, x, v in zip(self._acts, a, h, strict=True)]
+        second = [act.second(x, v) for act, x, v in zip(self._acts, a, h, strict=True)]
+        q, n = u.shape
+        # forward: da[l][k], the derivative of a_l when u moves along coordinate k
+        da = [np.broadcast_to(np.eye(q, dtype=u.dtype)[:, :, None], (q, q, n))]
+        for level, W in enumerate(deep):
+            da.append(np.matmul(W.T, first[level] * da[-1]))
+        g = loss.derivative(h[-1][0], y)[None]
+        dg = loss.second(h[-1][0], y) * first[-1] * da[-1]
+        for level in range(len(deep), 0, -1):
+            delta = g * first[level]
+            ddelta = dg * first[level] + g * second[level] * da[level]
+            g, dg = deep[level - 1] @ delta, np.matmul(deep[level - 1], ddelta)
+        return np.swapaxes(dg * first[0] + g * second[0] * da[0], 0, 1)
+
+    def _layers(self, V):
+        """V as the deep weights and one bias per layer, None where there are none."""
+        n_deep = self.n_layers - 1
+        return V[:n_deep], V[n_deep:] if self.bias else [None] * self.n_layers
+
+
+def _shifted(a: Array, bias: Array | None) -> Array:
+    return a if bias is None else a + bias[..., None]

@@ -1,0 +1,38 @@
+"""A problem of the theory: network, rule, teacher and overlaps that fit each other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..common import instance
+from .losses import Metrics
+from .network import Network
+from .overlaps import Overlaps
+from .teachers import Teacher
+from .training import Rule, Training
+
+
+class Problem(NamedTuple):
+    """What the solvers are given: a network, the rule it is trained by, labels, overlaps, m / n, and what to report."""
+
+    network: Network
+    rule: Rule
+    teacher: Teacher
+    overlaps: Overlaps
+    aspect_ratio: float
+    metrics: Metrics
+
+
+def validate_problem(network, training, teacher, overlaps: Overlaps, aspect_ratio, metrics=()) -> Problem:
+    """A problem whose parts fit each other, or ValueError."""
+    instance(network, Network, "network")
+    instance(training, Training, "training")
+    instance(teacher, Teacher, "teacher", "SingleIndex or sedyn.MultiIndex")
+    instance(overlaps, Overlaps, "overlaps")
+    network.validate_small(overlaps.deep, overlaps.biases)
+    q, k = network.widths[0], overlaps.n_indices
+    if overlaps.gram.shape[-1] != q:
+        raise ValueError(f"the network has q = {q} first-layer neurons; overlaps.gram has shape {overlaps.gram.shape}")
+    if teacher.n_indices != k:
+        raise ValueError(f"the teacher looks at {teacher.n_indices} signals; the overlaps hold {k}")
+    return Problem(network, training.rule(network.n_layers), teacher, overlaps, float(aspect_ratio), Metrics(metrics))

@@ -1,0 +1,57 @@
+"""What a run and a solution of the theory record alike, step by step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .losses import Metrics, require_binary
+from .training import Rule
+
+# Training counts as diverged once the training error exceeds this multiple of its scale at the start.
+DIVERGENCE_FACTOR = 1e6
+# So it does with larger weights, which a saturated output can hide until they overflow.
+LARGEST_WEIGHT = 1e12
+
+
+class Recording:
+    """Errors and small weights of a run or a solution, kept step by step, so that stopping early loses nothing.
+
+    ValueError is raised where the loss or a metric does not fit the labels.
+    """
+
+    def __init__(self, rule: Rule, metrics: Metrics, labels: np.ndarray):
+        metrics.validate(labels)
+        require_binary(f"the loss {rule.loss.name!r}", rule.loss.name, labels)
+        self.n_steps, self.metrics, self.labels = rule.n_steps, metrics, labels
+        self.train: list[np.ndarray] = []  # squared error, then the metrics
+        self.small: list[list[np.ndarray]] = []
+        self.status, self.message = "ok", ""
+
+    def record_step(self, residual: np.ndarray, small: list[np.ndarray], first: np.ndarray) -> bool:
+        """Take in the residuals f - y and all weights of one step, `first` being W_1 or its loadings; False when
+        training has diverged."""
+        train, t = self.metrics.means(residual, self.labels), len(self.train)
+        largest = max(np.abs(W).max(initial=0.0) for W in (first, *small))
+        if not t:
+            bound = DIVERGENCE_FACTOR * (train[0] + float(np.mean(np.square(self.labels))) + 1e-300)
+            self._bound = min(np.finfo(float).max, bound)  # infinity and NaN are beyond every bound
+            self._largest = LARGEST_WEIGHT * max(1.0, largest)
+        if not (train[0] <= self._bound and largest <= self._largest):
+            self.diverge(t, f"training error {train[0]:.3g}, largest weight {largest:.3g}")
+            return False
+        self.train.append(train)
+        self.small.append(small)
+        return True
+
+    def diverge(self, t: int, what: str) -> None:
+        """Say that the recording ends before step t, and why."""
+        self.status = "diverged"
+        self.message = (
+            f"training diverged at step {t} ({what}): the arrays end at step {t - 1}; "
+            "lower step_size or the scale of the initial weights"
+        )
+
+    def interrupt(self) -> None:
+        """Say that the recording ends here."""
+        last = len(self.train) - 1
+        self.status, self.message = "interrupted", f"interrupted: the arrays end at step {last} of {self.n_steps}"

@@ -1,0 +1,193 @@
+"""Teachers: labels with a known answer (theory 1, 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import special
+
+from ..common import Array, finite_array, generator, integer, number, numbers, shown
+from .features import sample_features
+
+LINKS: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda z: z,
+    "tanh": np.tanh,
+    "sine": np.sin,
+    "relu": lambda z: np.maximum(z, 0),
+    "sign": np.sign,
+    "absolute": np.abs,
+    "quadratic": lambda z: z**2 - 1,
+    "cubic": lambda z: z**3 - 3 * z,
+    "zero": np.zeros_like,
+}
+
+
+def _plus_minus(positive: Array) -> Array:
+    return np.where(positive, 1.0, -1.0)
+
+
+# Links that make the whole label, from z, standard Gaussian xi and the noise level.
+CLASSIFIERS: dict[str, Callable[[Array, Array, float], Array]] = {
+    "noisy_sign": lambda z, xi, noise: _plus_minus(z + noise * xi >= 0),
+    "logistic": lambda z, xi, noise: _plus_minus(special.ndtr(xi) < special.expit(z)),
+}
+MULTI_LINKS: dict[str, Callable[[Array], Array]] = {
+    "committee": lambda Z: np.tanh(Z).sum(axis=0) / np.sqrt(len(Z)),
+    "parity": lambda Z: np.prod(np.sign(Z), axis=0),
+    "product": lambda Z: np.prod(Z, axis=0),
+}
+
+
+class Teacher:
+    """What `SingleIndex` and `MultiIndex` share; use one of them."""
+
+    link: str | Callable
+    noise: float | None
+    n_indices: int
+    _link: Callable
+    _registered: dict[str, Callable] = {}
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """Of the indices z of N samples."""
+        return (-1,)
+
+    def __post_init__(self):
+        links = self._registered
+        if isinstance(self.link, str) and self.link not in links:
+            raise ValueError(f"unknown link {shown(self.link)}; use one of {', '.join(links)}, or a callable")
+        if not isinstance(self.link, str) and not callable(self.link):
+            raise TypeError(f"link must be a registered name or a callable; got {shown(self.link)}")
+        if self.noise is None and isinstance(self.link, str):
+            raise ValueError(f"noise=None is for a callable link (z, xi); got the link {self.link!r}")
+        if self.noise is not None:
+            expected = "be a standard deviation, a finite number >= 0, or None"
+            object.__setattr__(self, "noise", number(self.noise, "noise", expected, lambda x: 0 <= x < np.inf))
+        object.__setattr__(self, "_link", links[self.link] if isinstance(self.link, str) else self.link)
+
+    def mean_label(self, z: Array) -> Array:
+        """link(z), the label without its noise, where the noise is added to it.
+
+        Raises ValueError when a callable link returns another shape or non-finite numbers.
+        """
+        if self.noise is None or self.link in CLASSIFIERS:
+            raise ValueError("this teacher's noise is not added to a mean label; use labels(z, xi)")
+        return self._checked(self._link(np.reshape(z, self._shape)), z)
+
+    def labels(self, z: Array, xi: Array) -> Array:
+        """Labels (N,) for z = <x, mu>, (N,) or (1, N), or for a `MultiIndex` (k, N), and standard Gaussian xi (N,)."""
+        z = np.reshape(z, self._shape)
+        if self.noise is None:
+            return self._checked(self._link(z, xi), z)
+        if self.link in CLASSIFIERS:
+            return self._link(z, xi, self.noise)
+        return self.mean_label(z) + self.noise * xi
+
+    def _checked(self, labels, z: Array) -> Array:
+        out = numbers(labels)
+        if out.shape != z.shape[-1:] or not np.all(np.isfinite(out)):
+            raise ValueError(
+                f"the link must map an array of shape {z.shape} to finite numbers of shape {z.shape[-1:]}; "
+                f"got shape {out.shape}"
+            )
+        return out
+
+    def sample(
+        self, n_samples: int, signal: Array, features="gaussian", rng=None, covariance=None
+    ) -> tuple[Array, Array]:
+        """Draw X (n_samples, n_features) and y (n_samples,) for a signal (n_features,), or (n_features, k) of a
+        `MultiIndex`; `features` and `covariance` as in `sample_features`."""
+        signal = finite_array(signal, "signal")
+        columns = [(self.n_indices,), ()] if self.n_indices == 1 else [(self.n_indices,)]
+        if not signal.size or not signal.ndim or signal.shape[1:] not in columns:
+            raise ValueError(
+                f"signal must have shape (n_features,{f' {self.n_indices}' if self.n_indices > 1 else ''}); "
+                f"got {signal.shape}"
+            )
+        n_samples, rng = integer(n_samples, "n_samples"), generator(rng)
+        X = sample_features(features, (n_samples, len(signal)), rng, covariance)
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = (X @ signal).T
+            if not np.all(np.isfinite(z)):
+                raise ValueError(
+                    f"signal is too large, its largest entry is {np.abs(signal).max():.3g}; lower its norm"
+                )
+            return X, self.labels(z, rng.standard_normal(n_samples))
+
+
+@dataclass(frozen=True)
+class SingleIndex(Teacher):
+    """Labels ``y = link(<x, mu>) + noise * xi`` with standard Gaussian xi (theory 1).
+
+    Parameters
+    ----------
+    link : str or callable
+        linear, tanh, sine, relu, sign, absolute, quadratic (z^2 - 1), cubic (z^3 - 3 z), zero; or any vectorized
+        function of one array. It may be discontinuous. Labels -1 and +1 come from ``"noisy_sign"``, the sign of
+        ``z + noise * xi``, and ``"logistic"``, +1 with probability 1 / (1 + exp(-z)).
+    noise : float or None
+        Standard deviation sigma >= 0 of the label noise. None: the link is a callable ``(z, xi)`` and makes the whole
+        label, for noise that depends on z.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> teacher = sedyn.SingleIndex(link="tanh", noise=0.1)
+    >>> X, y = teacher.sample(20, sedyn.random_signal(5, rng=0), features="rademacher", rng=1)
+    >>> X.shape, y.shape
+    ((20, 5), (20,))
+    >>> growing = sedyn.SingleIndex(lambda z, xi: z + 0.1 * abs(z) * xi, noise=None)
+    """
+
+    link: str | Callable
+    noise: float | None = 0.0
+    _link: Callable = field(init=False, repr=False, compare=False)
+    _registered, n_indices = LINKS | CLASSIFIERS, 1
+
+    def __reduce__(self):  # names travel between processes, the functions behind them need not
+        return SingleIndex, (self.link, self.noise)
+
+
+@dataclass(frozen=True)
+class MultiIndex(Teacher):
+    """Labels ``y = link(Z) + noise * xi`` with Z = (<x, mu_1>, .., <x, mu_k>) of shape (k, N) (theory 6).
+
+    The signals, an (n_features, k) array, may have any Gram matrix.
+
+    Parameters
+    ----------
+    link : str or callable
+        committee (the sum of tanh z_j over sqrt(k)), parity (product of signs), product; or a function of an array
+        (k, N) that returns (N,).
+    noise : float or None
+        As for `SingleIndex`; None: the link is a callable ``(Z, xi)``.
+    n_indices : int
+        k.
+
+    Examples
+    --------
+    >>> import numpy as np, sedyn
+    >>> teacher = sedyn.MultiIndex("committee", n_indices=3, noise=0.1)
+    >>> X, y = teacher.sample(20, np.eye(50, 3), rng=0)
+    >>> y.shape
+    (20,)
+    """
+
+    link: str | Callable
+    n_indices: int
+    noise: float | None = 0.0
+    _link: Callable = field(init=False, repr=False, compare=False)
+    _registered = MULTI_LINKS
+
+    def __post_init__(self):
+        object.__setattr__(self, "n_indices", integer(self.n_indices, "n_indices"))
+        super().__post_init__()
+
+    def __reduce__(self):
+        return MultiIndex, (self.link, self.n_indices, self.noise)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return self.n_indices, -1

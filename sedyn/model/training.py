@@ -1,0 +1,166 @@
+"""How the network is trained: the one linear update rule that weights and theory coefficients both follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..common import integer, number, numbers, require_memory, shown
+from .losses import Loss, as_loss
+
+SCHEDULES = {
+    "step_size": "a finite number >= 0",
+    "momentum": "a finite number >= 0 and < 1",
+    "weight_decay": "a finite number >= 0",
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """Gradient descent on the mean loss (theory 1, 6), layer by layer
+
+    ``W <- W + momentum (W - W before) - step_size (gradient + weight_decay W)``.
+
+    Parameters
+    ----------
+    step_size, momentum, weight_decay : float, sequence of L floats, array (n_steps, L), or callable of t
+        One for all layers, one per layer, one per step and layer, or a schedule: a function of t = 0..n_steps - 1 that
+        returns one number or one per layer. A step size of 0 freezes a layer. All are O(1): the theory's scaling
+        divides by m alone. Momentum is Polyak's heavy ball. Weight decay is coupled: it is the gradient of
+        ``weight_decay |W|^2 / 2``, so it is multiplied by the step size and enters the momentum. Biases follow the
+        rule of their layer but do not decay.
+    n_steps : int
+        Number of steps T >= 0; results have T + 1 values, t = 0..T.
+    batch_fraction : float
+        Each step uses fresh random rows, this fraction b of them, for all layers; gradients are divided by b m.
+    batch : str
+        ``"fixed"``: exactly round(b m) rows, without replacement within a step; ``"bernoulli"``: every row with
+        probability b. The theory of both is the same.
+    loss : str, callable, pair or `Loss`
+        squared, logistic (labels -1 and +1), huber, pseudo_huber, absolute; or the derivative ``(f, y) -> dl/df``,
+        alone or as a pair with the second derivative. Reported errors stay squared errors and `metrics`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range, shapes that fit nothing, or an unknown loss.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> sedyn.Training(step_size=(0.2, 0.0), n_steps=40).step_sizes(n_layers=2).shape
+    (40, 2)
+    >>> decaying = sedyn.Training(lambda t: 0.3 / (1 + t) ** 0.5, 100, momentum=0.9, batch_fraction=0.25)
+    >>> decaying.step_sizes(n_layers=3)[3].tolist()
+    [0.15, 0.15, 0.15]
+    """
+
+    step_size: float | tuple | np.ndarray | Callable
+    n_steps: int
+    momentum: float | tuple | np.ndarray | Callable = 0.0
+    weight_decay: float | tuple | np.ndarray | Callable = 0.0
+    batch_fraction: float = 1.0
+    batch: str = "fixed"
+    loss: str | Callable | tuple | Loss = "squared"
+
+    def __post_init__(self):
+        object.__setattr__(self, "n_steps", integer(self.n_steps, "n_steps", 0))
+        for name in SCHEDULES:
+            given = getattr(self, name)
+            if not callable(given):
+                values = numbers(given)
+                if values.ndim > 2 or not _allowed(name, values):
+                    raise ValueError(
+                        f"{name} must be {SCHEDULES[name]}, one per layer, an array (n_steps, n_layers), or a callable "
+                        f"of t; got {shown(given)}"
+                    )
+        fraction = number(self.batch_fraction, "batch_fraction", "lie in (0, 1]", lambda b: 0 < b <= 1)
+        object.__setattr__(self, "batch_fraction", fraction)
+        if not (isinstance(self.batch, str) and self.batch in ("fixed", "bernoulli")):
+            raise ValueError(f"batch must be 'fixed' or 'bernoulli'; got {shown(self.batch)}")
+        as_loss(self.loss)
+
+    def step_sizes(self, n_layers: int) -> np.ndarray:
+        """The step sizes eta[t, l] as an array (n_steps, n_layers).
+
+        Raises ValueError when the given shape fits neither (n_layers,) nor (n_steps, n_layers), or a schedule returns
+        something else.
+        """
+        return self._schedule("step_size", integer(n_layers, "n_layers"))
+
+    def _schedule(self, name: str, n_layers: int) -> np.ndarray:
+        given, T = getattr(self, name), self.n_steps
+        n_bytes = 3 * (80 + 32.0 * n_layers) * T  # as the lists of `Rule`
+        require_memory(n_bytes, f"a schedule of {T:.4g} steps for {n_layers:.4g} layers", "lower n_steps or n_layers")
+        if callable(given):
+            rows = [numbers(given(t)) for t in range(T)]
+            for t, row in enumerate(rows):
+                if row.shape not in ((), (n_layers,)) or not _allowed(name, row):
+                    expected = f"{SCHEDULES[name]}, or {n_layers} of them"
+                    raise ValueError(f"the schedule {name} must return {expected}; got {shown(given(t))} at t = {t}")
+            return np.array([np.broadcast_to(row, n_layers) for row in rows]).reshape(T, n_layers)
+        values = numbers(given)
+        if values.ndim and values.shape not in ((n_layers,), (T, n_layers)):
+            raise ValueError(
+                f"{name} has shape {values.shape}; for {n_layers} layers and {T} steps give one number, {n_layers} "
+                f"numbers (one per layer), an array of shape ({T}, {n_layers}), or a callable of t"
+            )
+        return np.broadcast_to(values, (T, n_layers))
+
+    def rule(self, n_layers: int) -> Rule:
+        """What a run over n_layers layers needs of all this."""
+        step_size, momentum, weight_decay = (
+            self._schedule(name, n_layers).tolist() for name in ("step_size", "momentum", "weight_decay")
+        )
+        loss = as_loss(self.loss)
+        return Rule(self.n_steps, step_size, momentum, weight_decay, self.batch_fraction, self.batch, loss)
+
+
+def _allowed(name: str, values: np.ndarray) -> bool:
+    return bool(np.all(np.isfinite(values) & (values >= 0)) and (name != "momentum" or np.all(values < 1)))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A `Training` written out: numbers ``[t][layer]``, plain floats that leave float32 arrays what they are."""
+
+    n_steps: int
+    step_size: list[list[float]]
+    momentum: list[list[float]]
+    weight_decay: list[list[float]]
+    batch_fraction: float
+    batch: str
+    loss: Loss
+
+    def update(self, t: int, layer: int, value, previous, gradient, decays: bool = True):
+        """One step of the linear rule, for weights or for the coefficients that express them (theory 2, 4, 6)."""
+        step, momentum, decay = self.step_size[t][layer], self.momentum[t][layer], self.weight_decay[t][layer]
+        new = value - step * gradient
+        if momentum:
+            new = new + momentum * (value - previous)
+        if decay and decays:
+            new = new - (step * decay) * value
+        return new
+
+    def update_small(self, t: int, values: list, previous: list, gradients) -> list:
+        """The same for W_2, .., W_L and then, if there are any, the biases b_1, .., b_L."""
+        n_deep = len(self.step_size[t]) - 1
+        rows = enumerate(zip(values, previous, gradients, strict=True))
+        return [self.update(t, i + 1 if i < n_deep else i - n_deep, *row, decays=i < n_deep) for i, row in rows]
+
+    def moves(self, t: int, layer: int) -> bool:
+        """Whether the layer moves in this step."""
+        return self.step_size[t][layer] != 0 or self.momentum[t][layer] != 0
+
+    def batch_weights(self, n_samples: int, rng: np.random.Generator, dtype=float):
+        """The factor on each sample's gradient in the next step, 1 / b in the batch and 0 outside; None: all are in."""
+        if self.batch_fraction == 1:
+            return None
+        if self.batch == "bernoulli":
+            return (rng.random(n_samples) < self.batch_fraction).astype(dtype) * dtype(1 / self.batch_fraction)
+        size = max(1, round(self.batch_fraction * n_samples))
+        weights = np.zeros(n_samples, dtype)
+        weights[rng.permutation(n_samples)[:size]] = n_samples / size
+        return weights

@@ -1,0 +1,17 @@
+"""Gradient descent itself: single runs, many runs, and what other theories would train. Never meets `theory`."""
+
+from .baselines import Wide, linearized_gradient_descent, widen
+from .descent import descend, gradient_descent, validate_rows, validate_run
+from .trajectory import Recorder, Trajectory
+
+__all__ = [
+    "Recorder",
+    "Trajectory",
+    "Wide",
+    "descend",
+    "gradient_descent",
+    "linearized_gradient_descent",
+    "validate_rows",
+    "validate_run",
+    "widen",
+]

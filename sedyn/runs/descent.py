@@ -1,0 +1,193 @@
+"""Gradient descent itself: exact, nothing approximated (theory 1, 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial, reduce
+
+import numpy as np
+
+from ..common import Array, available_cores, finite_array, floating, generator, instance, integer, progress, shown
+from ..model import Metrics, Network, Rule, Training, Weights
+from .products import Helpers, _multiply, products, row_blocks
+from .trajectory import Recorder, State, Trajectory
+
+
+def descend(
+    network: Network, rule: Rule, weights: Weights, X: Array, y: Array, rng=None, n_threads: int | None = None
+) -> Iterator[State]:
+    """Yield the state at t = 0..T; the caller may stop at any step. Inputs are taken as validated.
+
+    Each step reads X once, block by block: multiply, differentiate, multiply back. The blocks and the order of their
+    sums depend on the shape of X alone, so the number of threads does not change the result.
+    """
+    (m, n), T = X.shape, rule.n_steps
+    rng = np.random.default_rng(rng)
+    q = weights.first.shape[1]
+    blocks = row_blocks(m, n * X.itemsize)
+    multiply, multiply_back = products(T * X.size * q)
+    n_threads = 1 if multiply is _multiply else n_threads or available_cores()  # BLAS brings its own threads
+    first_gradients = np.empty((len(blocks), q, n), X.dtype)  # of each block, like the two lists
+    small_gradients: list[list[Array]] = [[]] * len(blocks)
+
+    def work(todo: Iterator[int], W: Array, state: State, move_first: bool) -> None:
+        """Multiply, differentiate, multiply back, for the blocks still to do; several threads share them."""
+        for k in todo:
+            b = blocks[k]
+            u = state.u[:, b] = multiply(X[b], W)
+            batch = None if state.batch is None else state.batch[b]
+            S, small_gradients[k], state.residual[b] = network.gradients(u, y[b], state.small, rule.loss, batch)
+            state.S[:, b] = S
+            if move_first:
+                multiply_back(X[b], S, first_gradients[k])
+
+    W = W_before = np.ascontiguousarray(weights.first.T)  # columns of weights are rows in memory
+    V = V_before = list(weights.small)
+    with Helpers(min(n_threads, len(blocks)) - 1) as helpers:
+        for t in range(T + 1):
+            batch = rule.batch_weights(m, rng, X.dtype.type)
+            u, S = np.empty((2, q, m), X.dtype)
+            state = State(t, W.T, V, u, S, np.empty(m, X.dtype), batch)
+            move_first = t < T and rule.moves(t, 0)
+            order = range(len(blocks))[:: -1 if t % 2 else 1]  # back and forth: the last rows read are still in cache
+            helpers.share(partial(work, iter(order), W, state, move_first))
+            yield state
+            if t == T:
+                return
+            gradient = reduce(np.add, first_gradients) / m if move_first else 0.0
+            W, W_before = rule.update(t, 0, W, W_before, gradient), W
+            sums = [reduce(np.add, parts) / m for parts in zip(*small_gradients, strict=True)]
+            V, V_before = rule.update_small(t, V, V_before, sums), V
+
+
+def gradient_descent(
+    network: Network,
+    training: Training,
+    weights: Weights,
+    X: Array,
+    y: Array,
+    test: tuple[Array, Array] | None = None,
+    *,
+    metrics=(),
+    rng=None,
+    first_weights_at=(),
+    preactivations_at=(),
+    dtype=np.float64,
+    n_threads: int | None = None,
+) -> Trajectory:
+    """Train by gradient descent and record the whole run.
+
+    Parameters
+    ----------
+    network, training, weights
+        What to train, how, and from where.
+    X : (m, n_features) array
+    y : (m,) array
+    test : (X_test, y_test), optional
+        Fresh rows on which the generalization error is measured at every step.
+    metrics : sequence of str or callable
+        Further errors to report: ``"absolute"``, ``"zero_one"`` (sign of the output against labels -1 and +1),
+        ``"logistic"``, ``"squared"``, or a callable ``(f, y) -> loss`` per sample.
+    rng : None, int or numpy Generator
+        For the batches, where `training` has any.
+    first_weights_at, preactivations_at : sequence of int or "all"
+        Steps t in 0..T at which to keep W_1 and X W_1.
+    dtype : float64 or float32
+    n_threads : int, optional
+        For the compiled products (see Notes), by default all cores the process may use, or OMP_NUM_THREADS if that is
+        less; data of less than 4 MB use one. The result does not depend on it. Activations are called from all these
+        threads.
+
+    Returns
+    -------
+    Trajectory
+        A run that diverges or is interrupted returns what it reached, with `status` and `message`.
+
+    Raises
+    ------
+    ValueError
+        For arrays of the wrong shape, non-finite numbers, or steps out of range.
+
+    Notes
+    -----
+    Long runs are faster with numba (``pip install "sedyn[fast]"``): a step then takes less than twice the time of
+    reading X once, where X is larger than the cache. Without it, and in short runs, the products of the same blocks of
+    rows are left to BLAS, whose threads follow its own settings (OPENBLAS_NUM_THREADS).
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
+    >>> teacher = sedyn.SingleIndex("tanh", noise=0.1)
+    >>> X, y = teacher.sample(60, sedyn.random_signal(40, rng=0), rng=1)
+    >>> run = sedyn.gradient_descent(network, sedyn.Training(0.2, 10), network.init(40, rng=2), X, y)
+    >>> run.train_error.shape, bool(run.train_error[-1] < run.train_error[0])
+    ((11,), True)
+    """
+    weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, metrics, dtype)
+    rule, rng = training.rule(network.n_layers), generator(rng)
+    if n_threads is not None:
+        n_threads = integer(n_threads, "n_threads", expected="a positive integer, or None for all cores")
+    recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            steps = descend(network, rule, weights, X, y, rng, n_threads)
+            for state in progress(steps, rule.n_steps + 1, "gradient descent"):
+                if not recorder.record(state):
+                    break
+        except KeyboardInterrupt:
+            recorder.interrupt()
+    return recorder.trajectory()
+
+
+def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> tuple[Array, Array]:
+    """X (m, n_features) and y (m,) as finite arrays of `dtype`, or ValueError saying what is wrong."""
+    clean = []
+    for value, name, ndim in ((X, names[0], 2), (y, names[1], 1)):
+        if isinstance(value, np.ma.MaskedArray):
+            raise ValueError(
+                f"{name} must be an array of numbers, none of them masked; remove those rows or fill them in"
+            )
+        try:
+            value = np.asarray(value)
+            if value.dtype.kind not in "fiub":
+                raise TypeError
+            value = np.ascontiguousarray(value, dtype)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} must be an array of numbers; got {shown(value)}; convert or drop other columns"
+            ) from None
+        if value.ndim != ndim:
+            expected = "(m, n_features)" if ndim == 2 else "(m,)"
+            raise ValueError(f"{name} must have shape {expected}; got {value.shape}")
+        if not np.all(np.isfinite(value)):
+            raise ValueError(
+                f"{name} holds {int(np.sum(~np.isfinite(value)))} NaN or infinite entries; "
+                "remove those rows or impute them"
+            )
+        clean.append(value)
+    X, y = clean
+    if len(X) == 0 or len(X) != len(y):
+        raise ValueError(f"{names[0]} and {names[1]} need the same, positive number of rows; got {len(X)} and {len(y)}")
+    if n_features is not None and X.shape[1] != n_features:
+        raise ValueError(f"{names[0]} has {X.shape[1]} columns; expected {n_features}, the number of features")
+    return X, y
+
+
+def validate_run(network, training, weights, X, y, test, metrics, dtype):
+    """Everything a run needs besides its rule, checked once: weights, X, y, test rows, and the metrics."""
+    instance(network, Network, "network")
+    instance(training, Training, "training")
+    instance(weights, Weights, "weights")
+    dtype = floating(dtype)
+    first = finite_array(weights.first, "weights.first").astype(dtype, order="C")
+    if first.ndim != 2 or first.shape[1] != network.widths[0]:
+        raise ValueError(f"weights.first must have shape (n_features, {network.widths[0]}); got {first.shape}")
+    weights = Weights(first, *network.validate_small(weights.deep, weights.biases, dtype))
+    X, y = validate_rows(X, y, n_features=len(first), dtype=dtype)
+    if test is not None:
+        if not isinstance(test, (tuple, list)) or len(test) != 2:
+            raise ValueError(f"test must be a pair (X_test, y_test); got {shown(test)}")
+        X_test, y_test = test
+        test = validate_rows(X_test, y_test, n_features=len(first), dtype=dtype, names=("X_test", "y_test"))
+    return weights, X, y, test, Metrics(metrics)

@@ -1,0 +1,5 @@
+"""Figures and the widget. On top of the core."""
+
+from .widget import Explorer, explore
+
+__all__ = ["Explorer", "explore"]

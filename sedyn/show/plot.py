@@ -1,0 +1,309 @@
+"""Figures: learning curves, the estimated error, kernels. Each function draws on the Axes it is given and returns it.
+
+The style (``sedyn.mplstyle``) is applied while drawing only; `use_style` switches a whole session to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..common import Array, finite_array, instance, integer, number, shown
+from ..runs import Trajectory
+from ..theory import Evolution
+
+STYLE = "sedyn.show.sedyn"  # package.file, as matplotlib names styles shipped in packages
+# field of a result: its name in the legend, its colour (Okabe and Ito)
+QUANTITIES = {
+    "train_error": ("training error", "#0072B2"),
+    "generalization_error": ("generalization error", "#D55E00"),
+    "estimated_error": ("estimated generalization error", "#009E73"),
+}
+
+
+def use_style() -> None:
+    """Use the sedyn style for all figures from here on (changes matplotlib's global settings)."""
+    plt.style.use(STYLE)
+
+
+@plt.style.context(STYLE)
+def learning_curves(
+    theory: Evolution | None = None,
+    runs: Trajectory | Sequence[Trajectory] | None = None,
+    *,
+    quantities: Sequence[str] = ("train_error", "generalization_error"),
+    ax: Axes | None = None,
+    log: bool = False,
+    max_points: int = 20,
+) -> Axes:
+    """Draw errors against the step: theory as lines, simulated runs as points.
+
+    Parameters
+    ----------
+    theory : Evolution, optional
+        Lines, with bands of two Monte Carlo standard errors where these are known.
+    runs : Trajectory or sequence of Trajectory, optional
+        Points. Several runs give their mean with error bars of two standard errors, up to the last step that all
+        of them reached; a single run gives points alone.
+    quantities : sequence of str
+        Out of ``"train_error"``, ``"generalization_error"``, ``"estimated_error"``; what a result does not hold
+        is left out.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    log : bool
+        Logarithmic error axis.
+    max_points : int
+        Simulated points are thinned to every k-th step so that about this many remain.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        For an unknown quantity, when nothing is given, when only some of the runs hold a quantity, or when no
+        result holds any of the quantities.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
+    >>> X, y = sedyn.SingleIndex("tanh", 0.1).sample(60, sedyn.random_signal(40, rng=0), rng=1)
+    >>> run = sedyn.gradient_descent(network, sedyn.Training(0.2, 10), network.init(40, rng=2), X, y)
+    >>> ax = sedyn.plot.learning_curves(runs=run)
+    >>> [line.get_label() for line in ax.lines]
+    ['training error, simulation']
+    """
+    runs = list(runs or []) if isinstance(runs, (tuple, list, type(None))) else [runs]  # type: ignore[list-item]
+    for run in runs:
+        instance(run, Trajectory, "each of runs")
+    if theory is not None:
+        instance(theory, Evolution, "theory")
+    max_points = integer(max_points, "max_points")
+    if theory is None and not runs:
+        raise ValueError("nothing to draw: give a theory (an Evolution), runs (one Trajectory or several), or both")
+    unknown = [name for name in quantities if name not in QUANTITIES]
+    if unknown:
+        raise ValueError(f"unknown quantities {unknown}; use some of {list(QUANTITIES)}")
+    curves = {name: (getattr(theory, name, None), _gather(runs, name)) for name in quantities}
+    if all(line is None and not len(points) for line, points in curves.values()):
+        raise ValueError(f"no result holds any of {list(quantities)}; pass test rows to the run, or ask for others")
+
+    ax = ax or plt.subplots()[1]
+    for name, (line, points) in curves.items():
+        title, colour = QUANTITIES[name]
+        if theory is not None and line is not None:
+            ax.plot(line, color=colour, label=f"{title}, theory")
+            _band(ax, line, getattr(theory.stderr, name), colour)
+        if len(points):
+            _points(ax, points, colour, f"{title}, simulation", max_points)
+    _label_axes(ax, log)
+    return ax
+
+
+@plt.style.context(STYLE)
+def estimated_error(
+    run: Trajectory, *, held_out: Array | None = None, ax: Axes | None = None, log: bool = False, max_points: int = 20
+) -> Axes:
+    """Draw a run's training error and estimated generalization error, with a band of two standard errors, and mark the
+    best stopping time.
+
+    Parameters
+    ----------
+    run : Trajectory
+        From `sedyn.augmented_gradient_descent`.
+    held_out : (T'+1,) array, optional
+        Held-out error at every step, drawn as points; by default the run's own `generalization_error`, if any.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    log : bool
+        Logarithmic error axis.
+    max_points : int
+        Held-out points are thinned to every k-th step so that about this many remain.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        When the run has no estimated error, or `held_out` has another length.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
+    >>> X, y = sedyn.SingleIndex("tanh", 0.1).sample(60, sedyn.random_signal(40, rng=0), rng=1)
+    >>> run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.2, 10), network.init(40, rng=2), X, y)
+    >>> ax = sedyn.plot.estimated_error(run)
+    >>> [line.get_label() for line in ax.lines]
+    ['training error', 'estimated generalization error', 'best stopping time, t = 10']
+    """
+    instance(run, Trajectory, "run")
+    max_points = integer(max_points, "max_points")
+    if run.estimated_error is None or run.best_step is None:
+        raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
+    held_out = run.generalization_error if held_out is None else finite_array(held_out, "held_out")
+    if held_out is not None and held_out.shape != run.estimated_error.shape:
+        raise ValueError(f"held_out must have shape {run.estimated_error.shape}, one per step; got {held_out.shape}")
+
+    ax = ax or plt.subplots()[1]
+    for name in ("train_error", "estimated_error"):
+        title, colour = QUANTITIES[name]
+        ax.plot(getattr(run, name), color=colour, label=title)
+    if run.estimated_stderr is not None:
+        _band(ax, run.estimated_error, run.estimated_stderr, QUANTITIES["estimated_error"][1])
+    if held_out is not None:
+        _points(ax, held_out[None], QUANTITIES["generalization_error"][1], "held-out error", max_points)
+    best = run.best_step
+    look: dict[str, Any] = {"color": "black", "markersize": 11, "zorder": 5, "clip_on": False}
+    ax.plot([best], [run.estimated_error[best]], "*", label=f"best stopping time, t = {best}", **look)
+    _label_axes(ax, log)
+    return ax
+
+
+@plt.style.context(STYLE)
+def kernel_heatmap(
+    kernel: Array,
+    entry: tuple[int, int] = (0, 0),
+    *,
+    ax: Axes | None = None,
+    label: str | None = None,
+    limit: float | None = None,
+    mask_zeros: bool = False,
+) -> Axes:
+    """Draw one entry of a two-time kernel as an image, colours centred at 0.
+
+    Parameters
+    ----------
+    kernel : (T, T', q, q) array
+        ``theory.kernels.C``, ``.fluctuation``, ``.R`` or ``.rho``: the first time runs down, the second across.
+    entry : (int, int)
+        Which of the q x q entries.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    label : str, optional
+        Name beside the colour bar.
+    limit : float, optional
+        The colours run over [-limit, limit]; by default up to the largest value. Lower it to see what a large
+        diagonal hides.
+    mask_zeros : bool
+        Leave exact zeros blank, which shows the causal triangle of R and rho.
+
+    Returns
+    -------
+    Axes
+        The image is ``ax.images[-1]``.
+
+    Raises
+    ------
+    ValueError
+        When the kernel is not (T, T', q, q), the entry lies outside it, or `limit` is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np, sedyn
+    >>> ax = sedyn.plot.kernel_heatmap(np.tri(5)[:, :, None, None], mask_zeros=True, label="R")
+    >>> int(ax.images[-1].get_array().count())  # the lower triangle
+    15
+    """
+    kernel = finite_array(kernel, "kernel")
+    if kernel.ndim != 4:
+        raise ValueError(f"a two-time kernel has shape (T, T', q, q); got {kernel.shape}")
+    if not isinstance(entry, (tuple, list)) or len(entry) != 2:
+        raise ValueError(f"entry must be a pair (row, column); got {shown(entry)}")
+    entry = (integer(entry[0], "entry[0]", -(2**31)), integer(entry[1], "entry[1]", -(2**31)))
+    if not all(-size <= i < size for i, size in zip(entry, kernel.shape[2:], strict=True)):
+        raise ValueError(
+            f"entry {entry!r} lies outside the {kernel.shape[2]} x {kernel.shape[3]} entries of the kernel"
+        )
+    if limit is not None:
+        limit = number(limit, "limit", "be a positive number", lambda x: 0 < x < np.inf)
+    image = kernel[:, :, entry[0], entry[1]]
+    largest = float(np.abs(image).max(initial=0.0))
+    limit = limit or largest or 1.0
+    if mask_zeros:
+        image = np.ma.masked_equal(image, 0.0)
+
+    ax = ax or plt.subplots()[1]
+    drawn = ax.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    ax.figure.colorbar(drawn, ax=ax, label=label, extend="both" if largest > limit else "neither")
+    ax.grid(False)
+    ax.set(xlabel="step s", ylabel="step t")
+    return ax
+
+
+@plt.style.context(STYLE)
+def save(fig: Figure, stem: str | Path) -> tuple[Path, Path]:
+    """Write `fig` as ``stem.png`` and ``stem.svg``, without dates, so that the same figure gives the same files.
+
+    Returns the two paths; the folder is made when it does not exist.
+
+    Examples
+    --------
+    >>> import tempfile, matplotlib.pyplot as plt, sedyn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in sedyn.plot.save(plt.figure(), folder + "/empty")]
+    ['empty.png', 'empty.svg']
+    """
+    png, svg = Path(f"{stem}.png"), Path(f"{stem}.svg")
+    png.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(png, metadata={"Software": None})
+    fig.savefig(svg, metadata={"Date": None, "Creator": None})
+    return png, svg
+
+
+def _gather(runs: list[Trajectory], name: str) -> Array:
+    """The field `name` of every run, (n_runs, steps that all reached); empty when no run holds it."""
+    values = [getattr(run, name) for run in runs]
+    missing = sum(value is None for value in values)
+    if missing == len(values):
+        return np.empty((0, 0))
+    if missing:
+        raise ValueError(f"{missing} of {len(values)} runs have no {name}; give all of them test rows, or none")
+    reached = min(len(value) for value in values)
+    return np.array([value[:reached] for value in values])
+
+
+def _band(ax: Axes, line: Array, stderr: Array, colour: str) -> None:
+    """A band of two standard errors, where they are numbers."""
+    if np.any(np.isfinite(stderr)):
+        ax.fill_between(
+            np.arange(len(line)), line - 2 * stderr, line + 2 * stderr, color=colour, alpha=0.25, linewidth=0
+        )
+
+
+def _points(ax: Axes, values: Array, colour: str, label: str, max_points: int) -> None:
+    """Mean over runs (axis 0) at every k-th step, with error bars of two standard errors from two runs on."""
+    n_runs, length = values.shape
+    steps = np.arange(0, length, max(1, -(-(length - 1) // max_points)))
+    mean = values.mean(axis=0)[steps]
+    look: dict[str, Any] = {
+        "color": colour,
+        "markerfacecolor": "white",
+        "markeredgewidth": 1.2,
+        "zorder": 3,
+        "label": label,
+    }
+    if n_runs == 1:
+        ax.plot(steps, mean, "o", **look)
+    else:
+        bars = 2 * values.std(axis=0, ddof=1)[steps] / np.sqrt(n_runs)
+        ax.errorbar(steps, mean, bars, fmt="o", elinewidth=1.2, **look)
+
+
+def _label_axes(ax: Axes, log: bool) -> None:
+    ax.set(xlabel="step t", ylabel="mean squared error")
+    if log:
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(bottom=0)
+    ax.legend()

@@ -1,0 +1,7 @@
+"""The state evolution and its solvers, and Householder dice. Never meets `runs`: their agreement is evidence."""
+
+from .dice import DiceRun, householder_dice
+from .evolution import Evolution, StandardErrors, state_evolution
+from .kernels import Kernels
+
+__all__ = ["DiceRun", "Evolution", "Kernels", "StandardErrors", "householder_dice", "state_evolution"]

@@ -1,0 +1,200 @@
+"""Gradient descent on Gaussian features too many to store: exact in law, drawn only where training looks.
+
+The first-layer weights meet X through a few products alone, so X is drawn by conditioning on what they have revealed
+(Y. M. Lu, *Householder dice*, arXiv:2101.07464). In orthonormal frames of R^m and R^n that grow with the run, X w is
+known for w in the span of the frame r_1, .., r_b, and X^T l for l in the span of Q; the rest of X is fresh.
+
+========== ============================================================ ===========
+symbol     name                                                         shape
+========== ============================================================ ===========
+Q          orthogonal basis of S_0, S_1, .., rows of length sqrt(m)     (K, m)
+r_1 .. r_b frame of R^n: the signal, the initial weights, then what     (n,) each
+           X^T Q_k adds to it; never written out, only its columns are
+X r_j      columns of X in that frame                                   (k+q+K, m)
+w_t        W_1 in that frame                                            (q, k+q+K)
+========== ============================================================ ===========
+
+When S_t brings d new rows of Q, X^T Q^T / sqrt(m) has a fresh Gaussian part (n - b, d) outside of the frame. Its QR
+decomposition R T adds d directions R to the frame, and T is upper triangular: chi variables with n - b, n - b - 1, ..
+degrees of freedom on the diagonal, standard Gaussian above it. The new columns X R are then known along Q:
+T Q / sqrt(m) along the new rows, 0 along the old ones, whose X^T Q^T lies in the old frame. Orthogonally to all of Q
+they are fresh Gaussian. As m, n grow T / sqrt(m) becomes the identity over sqrt(phi), and this is theory 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..common import Array, Result, available_cores, generator, integer, progress, require_memory, thread_pool
+from ..model import Network, Overlaps, Teacher, Training, validate_problem
+from ..recursion import STRIPE, Rows
+from .projection import descend_on_columns
+from .solution import generalization_errors, require_start, validate_tolerance
+
+
+@dataclass(frozen=True)
+class DiceRun(Result):
+    """One training run on features that were never stored. T' <= T is the last step reached.
+
+    Attributes
+    ----------
+    train_error, generalization_error : (T'+1,)
+        Mean squared errors, the second one an integral over fresh Gaussian features.
+    deep_weights : tuple of (T'+1, fan_in, fan_out)
+        W_2, .., W_L at every step.
+    biases : tuple of (T'+1, width)
+        b_1, .., b_L at every step, of a network that has them.
+    loadings : (T'+1, q, k + q + K)
+        W_1 in the orthonormal frame that the run has revealed; the signals lie along its first k vectors.
+    signal_loadings : (k, k + q)
+        The signals in that frame.
+    n_samples, n_features : int
+    status : str
+        ``"ok"``, ``"diverged"``, ``"interrupted"`` or ``"inaccurate"``.
+    message : str
+        What happened and what to do, empty when all went well.
+    """
+
+    train_error: Array
+    generalization_error: Array
+    deep_weights: tuple[Array, ...]
+    loadings: Array
+    signal_loadings: Array
+    n_samples: int
+    n_features: int
+    biases: tuple[Array, ...] = ()
+    status: str = "ok"
+    message: str = ""
+
+    @property
+    def C(self) -> Array:
+        """Overlaps ``C[t, s] = W_1^(t)T W_1^(s)`` of this run, (T'+1, T'+1, q, q)."""
+        return np.einsum("tak,sbk->tsab", self.loadings, self.loadings, optimize=True)
+
+    @property
+    def c(self) -> Array:
+        """Overlaps ``c[t] = W_1^(t)T mu`` of this run, (T'+1, q), or (T'+1, q, k) for k > 1 signals."""
+        k, known = self.signal_loadings.shape
+        c = self.loadings[:, :, :known] @ self.signal_loadings.T
+        return c[..., 0] if k == 1 else c
+
+
+def householder_dice(
+    network: Network,
+    training: Training,
+    teacher: Teacher,
+    overlaps: Overlaps,
+    n_samples: int,
+    n_features: int,
+    rng=None,
+    *,
+    tolerance: float = 1e-3,
+    n_points: int = 2**14,
+    dtype=np.float32,
+) -> DiceRun:
+    """One run of gradient descent on Gaussian features, without ever forming X.
+
+    The run has the law of `gradient_descent` on m x n drawn features, at every size and not only in the limit, up to
+    `tolerance` and rounding. It keeps 2 K m numbers instead of m n, where K <= q n_steps is the number of directions
+    its gradients span, and takes a time in proportion to n_steps K m whatever n is.
+
+    Parameters
+    ----------
+    network, training, teacher
+        The problem.
+    overlaps : Overlaps
+        Where the run starts: all weights and signals with these overlaps have the same law of runs.
+    n_samples, n_features : int
+        m and n; n at least k + q + q n_steps and m at least q n_steps, below which X is small enough for
+        `gradient_descent`.
+    rng : None, int or numpy Generator
+        The same seed gives the same run, on any number of threads.
+    tolerance : float
+        The part of a gradient outside of the directions known is dropped below this fraction of its size; it enters the
+        errors squared. A tolerance below 3.5e-4 needs ``dtype=float64``.
+    n_points : int
+        Sample points of the integral for the generalization error.
+    dtype : float32 or float64
+        Of all arrays with m columns; sums over them are in double precision either way.
+
+    Returns
+    -------
+    DiceRun
+        A run that diverges or is interrupted returns what it reached, with `status` and `message`.
+
+    Raises
+    ------
+    ValueError
+        When the parts do not fit each other, or m or n is too small for the number of steps.
+    MemoryError
+        When the directions do not fit into memory.
+
+    Examples
+    --------
+    >>> import numpy as np, sedyn
+    >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
+    >>> overlaps = sedyn.Overlaps(np.eye(2), np.zeros(2), 1.0, deep=([[1.0], [-0.5]],))
+    >>> problem = network, sedyn.Training(0.2, 10), sedyn.SingleIndex("tanh", 0.1), overlaps
+    >>> run = sedyn.householder_dice(*problem, n_samples=20000, n_features=10000, rng=0)
+    >>> theory = sedyn.state_evolution(*problem, aspect_ratio=2.0, rng=0)
+    >>> bool(np.all(np.abs(run.train_error / theory.train_error - 1) < 0.1))
+    True
+    """
+    problem = validate_problem(network, training, teacher, overlaps, np.nan)  # m / n once both are known to be numbers
+    T, q, k = problem.rule.n_steps, network.widths[0], overlaps.n_indices
+    if overlaps.blocks is not None:
+        raise ValueError("householder_dice draws features of variance 1; give overlaps without blocks")
+    least = {"n_samples": max(1, q * T), "n_features": k + q + q * T}
+    m, n = (
+        integer(
+            value,
+            name,
+            least[name],
+            f"an integer of at least {least[name]} for q = {q} and {T} steps",
+            "; train on a smaller X with sedyn.gradient_descent",
+        )
+        for name, value in (("n_samples", n_samples), ("n_features", n_features))
+    )
+    problem = problem._replace(aspect_ratio=m / n)
+    tolerance, dtype = validate_tolerance(tolerance, dtype)
+    n_points, rng = integer(n_points, "n_points"), generator(rng)
+    require_memory(8.0 * m * (k + q + 4), f"n_samples = {m} rows", "lower n_samples")
+    require_memory(16.0 * n_points * (k + q + 1), f"{n_points} points", "lower n_points")
+    first, along = rng.standard_normal((k + q, m), dtype), overlaps.signal_loadings()
+    Y = teacher.labels(along @ first, rng.standard_normal(m))
+    bar = iter(progress(range(T + 1), T + 1, "householder dice"))
+
+    def twins(d, t):
+        triangle = gaussian_triangle(n - len(columns), d, rng)
+        return rng.standard_normal((d, m), dtype), triangle / np.sqrt(m)
+
+    def quiet():  # divergence is reported on the result
+        np.seterr(over="ignore", invalid="ignore")
+
+    with np.errstate(over="ignore", invalid="ignore"), thread_pool(available_cores(), quiet) as pool:
+        columns = Rows(first, pool.map if m > STRIPE else map)
+        step, Y = lambda: next(bar), Y.astype(dtype)
+        solution = descend_on_columns(problem, columns, Y, twins, rng=rng, step=step, tolerance=tolerance)
+    require_start(solution)
+    if not solution.train:  # interrupted before there was anything to keep
+        raise KeyboardInterrupt
+    small = [np.stack(layer) for layer in zip(*solution.small, strict=True)]
+    return DiceRun(
+        train_error=np.array(solution.train)[:, 0],
+        generalization_error=generalization_errors(problem, solution, n_points, rng)[:, 0],
+        deep_weights=tuple(small[: network.n_layers - 1]),
+        biases=tuple(small[network.n_layers - 1 :]),
+        loadings=np.concatenate([solution.loadings, solution.noise], axis=2),
+        signal_loadings=along,
+        n_samples=m,
+        n_features=n,
+        status=solution.status,
+        message=solution.message,
+    )
+
+
+def gaussian_triangle(n_rows: int, d: int, rng: np.random.Generator) -> Array:
+    """T (d, d) of the QR decomposition R T of a standard Gaussian matrix (n_rows, d), drawn without that matrix."""
+    return np.triu(rng.standard_normal((d, d)), 1) + np.diag(np.sqrt(rng.chisquare(float(n_rows) - np.arange(d))))

@@ -1,0 +1,170 @@
+"""The fast solver of the state evolution: gradient descent on a growing set of random columns (theory 4).
+
+No derivative of S is needed: Gaussian integration by parts turns every response into a first moment. Written in the
+columns below, theory 4 is gradient descent itself on N samples of k + q + K features, X = B^T: a preactivation is
+Theta_t = w_t B and a step is w_(t+1) = w_t - eta <S_t, B>. Only the features are special: each new direction of the
+gradients brings one, Q_k / sqrt(phi) + Gc_k, which carries the memory and the fluctuation at once. Where the features
+have several variances lambda_b (theory 6), each brings one for every block of them, with phi_b = m / n_b and a twin of
+its own, and its loadings move by lambda_b <S_t, B>.
+
+======== ======================================================= ===========
+symbol   name                                                    shape
+======== ======================================================= ===========
+<a, b>   mean over the N paths of a b^T
+F_0      Gaussian coordinates of Z and of U_0 given Z            (k + q, N)
+Q        Gram-Schmidt basis of S_0, S_1, ..                      (K, N)
+Gc       one fresh Gaussian per row of Q (its twin)              (K, N)
+B        columns: F_0, then Q / sqrt(phi) + Gc                   (k+q+K, N)
+w_t      loadings on them: A_t, then sqrt(phi) M_t               (q, k+q+K)
+======== ======================================================= ===========
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..common import Array, require_memory
+from ..model import Problem, Recording, gaussian_points, orthonormalise
+from ..recursion import Rows, inner
+from .solution import Solution
+
+N_QUASI = 24  # twins drawn from the Sobol sequence: the first directions matter most, and halve the error
+
+
+def memory_bytes(n_paths: int, n_directions: int, n_blocks: int, dtype) -> int:
+    """What one randomization takes: its points in double precision, and 1 + n_blocks rows for each direction."""
+    return n_paths * (3 * 8 * N_QUASI + (1 + n_blocks) * n_directions * np.dtype(dtype).itemsize)
+
+
+def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, quasi=True) -> Solution:
+    """The fast solver (theory 4, 6): `descend_on_columns` in the limit of many features and samples."""
+    network, rule, teacher, overlaps, phi, _ = problem
+    T, along = rule.n_steps, overlaps.signal_loadings()
+    known = along.shape[1]
+    reuse = np.isfinite(phi) and any(rule.moves(t, 0) for t in range(T))  # else there is neither memory nor fluctuation
+    n_quasi = min(N_QUASI, n_paths // 16) if np.isfinite(phi) else 0  # whatever T: the same points begin every run
+    require_memory(memory_bytes(n_paths, 64, len(overlaps.variances), dtype), f"{n_paths} paths", "lower n_paths")
+    points = gaussian_points(1 + known + n_quasi, n_paths, rng, quasi)
+    xi, points = points[0], points[1:]
+    Y = teacher.labels(along @ points[:known], xi).astype(dtype)
+    points = points.astype(dtype)
+    block = known // len(overlaps.variances)
+    absent = ~along.any(axis=0) & (np.arange(known) % block < len(along))
+    points[:known][absent] = 0  # no signal there to be learned: keep sampling noise out of its loadings
+    stock = points[known:]
+    memory = np.sqrt(overlaps.fractions / phi) if reuse else np.zeros(0)  # 1 / sqrt(phi_b)
+
+    def twins(d, t):
+        nonlocal stock
+        n_new = d * len(memory)
+        found = len(columns) - known + n_new
+        if 6 * found > n_paths:
+            needed = 2 ** int(np.ceil(np.log2(12 * found * (T + 1) / (t + 1))))
+            raise ValueError(
+                f"n_paths = {n_paths} is too small: at step {t} of {T} the gradients already span {found} "
+                f"directions; use n_paths = {needed} or more, fewer steps, or a larger tolerance"
+            )
+        if len(stock) < n_new:
+            stock = np.concatenate([stock, orthonormalise(rng.standard_normal((32 + n_new, n_paths), dtype))])
+        taken, stock = stock[:n_new], stock[n_new:]
+        return taken, np.concatenate([scale * np.eye(d) for scale in memory])
+
+    columns = Rows(points[:known])
+    return descend_on_columns(problem, columns, Y, twins if reuse else None, rng=rng, step=step, tolerance=tolerance)
+
+
+def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng, step, tolerance) -> Solution:
+    """Gradient descent on features that are revealed when they are needed (theory 4, 6).
+
+    Parameters
+    ----------
+    columns : Rows
+        F_0 to begin with, (B (k + q), N): the features along the signal and the initial weights, block by block.
+    Y : (N,)
+        Labels.
+    twins : callable (d, t) -> (B d, N) array, (B d, d) array; or None
+        Fresh Gaussian rows for d directions born at step t, d in each block of features, and what the new columns owe
+        to the gradients themselves. None: no column is ever added.
+    step : callable
+        Called once per step.
+    tolerance : float
+        S_t brings new columns where its residual exceeds this fraction of |S_t|.
+    """
+    network, rule, _, overlaps, *_ = problem
+    T, N, dtype, known = rule.n_steps, columns.n_paths, columns.dtype, len(columns)
+    Q = Rows(np.zeros((0, N), dtype), columns.map)
+    variances = np.repeat(overlaps.variances, known // len(overlaps.variances))  # of every column
+    w = w_before = overlaps.loadings()
+    V = V_before = list(overlaps.small)
+    all_w, recording = [], Recording(rule, problem.metrics, Y)
+    try:
+        for t in range(T + 1):
+            step()
+            batch = rule.batch_weights(N, rng, dtype.type)
+            V_single = [W.astype(dtype) for W in V]
+            S, gradients, residual = network.gradients(columns.combine(w), Y, V_single, rule.loss, batch)
+            if not recording.record_step(residual, V, w):
+                break
+            all_w.append(w)
+            if t == T:
+                break
+            V, V_before = rule.update_small(t, V, V_before, [g / N for g in gradients]), V
+            moves = rule.moves(t, 0)
+            drift = variances * columns.coordinates(S) if moves else np.zeros(1)
+            w, w_before = rule.update(t, 0, w, w_before, drift), w
+            born = _new_directions(Q, S, tolerance) if twins and moves else S[:0]
+            if d := len(born):
+                fresh, own = twins(d, t)
+                born, fresh, S_born = _orthonormalised(Q, born, fresh, S)
+                Q.append(born)
+                columns.append(own.astype(dtype) @ born + fresh)
+                variances = np.concatenate([variances, np.repeat(overlaps.variances, d)])
+                # a twin does not correlate with the gradient it was born from
+                first = rule.update(t, 0, 0.0, 0.0, variances[-len(own) :] * (S_born @ own.T))
+                w = np.concatenate([w, first], axis=1)
+                w_before = np.concatenate([w_before, np.zeros_like(first)], axis=1)
+    except KeyboardInterrupt:
+        recording.interrupt()
+    status, message = recording.status, recording.message
+    if status == "ok" and _defect(Q, rng) > np.finfo(dtype).eps ** 0.4:
+        status, message = "inaccurate", "the basis lost orthogonality; use more samples or a larger tolerance"
+    loadings = np.zeros((len(all_w), *w.shape))
+    for row, w_t in zip(loadings, all_w, strict=True):
+        row[:, : w_t.shape[1]] = w_t
+    parts = loadings[:, :, :known], loadings[:, :, known:]
+    return Solution(recording.train, recording.small, *parts, status=status, message=message)
+
+
+def _new_directions(Q: Rows, S: Array, tolerance: float) -> Array:
+    """What S_t has outside of Q, in its principal directions, those above `tolerance` only; largest first."""
+    L, size = Q.coordinates(S), inner(S, S)
+    outside = size - L @ L.T
+    if not np.all(np.isfinite(outside)):  # the next step will say that training has diverged
+        return S[:0]
+    values, vectors = np.linalg.eigh(outside)
+    new = values > tolerance**2 * np.trace(size)
+    X = (vectors[:, new] / np.sqrt(values[new])).T[::-1]
+    return X.astype(S.dtype) @ S - Q.combine(X @ L) if len(X) else S[:0]
+
+
+def _orthonormalised(Q: Rows, born: Array, twins: Array, S: Array) -> tuple[Array, Array, Array]:
+    """New rows of Q made orthonormal, their twins orthogonal to all of Q, and <S, born>.
+
+    The rows were orthogonal to Q already: a second projection, since one pass of Gram-Schmidt loses orthogonality after
+    about a hundred rows. A twin knows nothing of the gradients before its birth, which the projection makes exact
+    instead of true on average.
+    """
+    d = len(born)
+    both = np.concatenate([born, twins])
+    both -= Q.combine(Q.coordinates(both))
+    overlaps = inner(np.concatenate([both, S]), both[:d])
+    X = np.linalg.inv(np.linalg.cholesky(overlaps[:d]))
+    born = X.astype(born.dtype) @ both[:d]
+    overlaps = overlaps[d:] @ X.T
+    return born, both[d:] - overlaps[: len(twins)].astype(born.dtype) @ born, overlaps[len(twins) :]
+
+
+def _defect(Q: Rows, rng) -> float:
+    """How far Q is from orthonormal: the largest error of coordinates(combine(probe)) for unit probes."""
+    probe = rng.standard_normal((4, len(Q))) / np.sqrt(max(1, len(Q)))
+    return float(np.abs(Q.coordinates(Q.combine(probe)) - probe).max(initial=0))

@@ -1,0 +1,58 @@
+"""What the solvers share: the form of a solution, and its generalization error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..common import Array, floating, number
+from ..model import Problem, joint_loadings, metric_integrals
+
+
+@dataclass
+class Solution:
+    """One randomization of a solver, for t = 0..T' (T' < T only when it diverged or was interrupted).
+
+    U_t = loadings_t F_0 + noise_t G with independent standard Gaussian F_0 (the coordinates of the start) and G, so
+    that C_(t,s) = loadings_t loadings_s^T + noise_t noise_s^T (theory 4: A_t and sqrt(phi) M_t).
+    """
+
+    train: list[Array]  # squared error, then the metrics
+    small: list[list[Array]]  # per step, W_2, .., W_L, b_1, .., b_L
+    loadings: Array  # (T'+1, q, B (k + q))
+    noise: Array  # (T'+1, q, K)
+    R: Array | None = None  # (T, T, q, q), R_(t,s), tangent recursion only
+    rho: Array | None = None  # (T+1, T, q, q)
+    status: str = "ok"
+    message: str = ""
+
+
+def generalization_errors(problem: Problem, solution: Solution, n_points: int, rng) -> Array:
+    """Squared error and metrics of f(U_t) against Y, on one set of points in q + k + 1 dimensions, (T'+1, 1 + metrics).
+
+    The law of U_t given Z is Gaussian whatever the blocks (theory 4, 6).
+    """
+    A, M, overlaps = solution.loadings, solution.noise, problem.overlaps
+    C = A @ A.swapaxes(1, 2) + M @ M.swapaxes(1, 2)
+    along = overlaps.signal_loadings()
+    root, loadings, _ = joint_loadings(C, A @ along.T, along @ along.T)
+    parts = problem.network, problem.teacher, problem.metrics
+    return metric_integrals(*parts, root, loadings, solution.small, n_points, rng)
+
+
+def validate_tolerance(tolerance, dtype) -> tuple[float, np.dtype]:
+    """Both as numbers and types; ValueError for a tolerance out of range, or too small for rounding in `dtype`."""
+    dtype = floating(dtype)
+    least = float(np.sqrt(np.finfo(dtype).eps))
+    expected = f"lie between {least:.1e} and 1 for {dtype.name}"
+    expected += " (use dtype=float64 for less)" if dtype == np.float32 else ""
+    return number(tolerance, "tolerance", expected, lambda x: least < x < 1), dtype
+
+
+def require_start(solution: Solution) -> None:
+    """ValueError when a solution does not even have its first value."""
+    if solution.status == "diverged" and not solution.train:
+        raise ValueError(
+            "the training error is not a finite number at the start; lower the overlaps, the link or the noise"
+        )

@@ -1,0 +1,105 @@
+"""Derivatives against finite differences, and what the constructors refuse."""
+
+import numpy as np
+import pytest
+
+import sedyn
+from sedyn.model.activations import ACTIVATIONS, as_activation
+
+SMOOTH = [name for name, act in ACTIVATIONS.items() if act.smooth]
+
+
+def cube_pair():
+    return (lambda a: a + 0.1 * a**3, lambda a: 1 + 0.3 * a**2)
+
+
+def random_network(activation, rng):
+    network = sedyn.Network((3, 4, 2, 1), (activation, "tanh", activation, activation))
+    deep = tuple(rng.standard_normal(shape) / np.sqrt(shape[0]) for shape in network.deep_shapes)
+    return network, deep, rng.standard_normal((3, 7)), rng.standard_normal(7)
+
+
+def loss(network, u, y, deep):
+    return 0.5 * (network.output(u, deep) - y) ** 2
+
+
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, cube_pair()], ids=[*ACTIVATIONS, "pair"])
+def test_gradients_match_finite_differences(activation, rng):
+    network, deep, u, y = random_network(activation, rng)
+    S, deep_gradients, residual = network.gradients(u, y, deep)
+    h = 1e-6
+    np.testing.assert_allclose(residual, network.output(u, deep) - y)
+    for k in range(3):
+        step = h * np.eye(3)[:, [k]]
+        slope = (loss(network, u + step, y, deep) - loss(network, u - step, y, deep)) / (2 * h)
+        np.testing.assert_allclose(S[k], slope, atol=1e-8)
+    for layer, gradient in enumerate(deep_gradients):
+        for index in np.ndindex(gradient.shape):
+            up, down = [[W.copy() for W in deep] for _ in range(2)]
+            up[layer][index] += h
+            down[layer][index] -= h
+            slope = (loss(network, u, y, up) - loss(network, u, y, down)).sum() / (2 * h)
+            np.testing.assert_allclose(gradient[index], slope, atol=1e-7)
+
+
+@pytest.mark.parametrize("activation", [*SMOOTH, cube_pair()], ids=[*SMOOTH, "pair"])
+def test_hessian_matches_finite_differences_and_is_symmetric(activation, rng):
+    network, deep, u, y = random_network(activation, rng)
+    J = network.hessian(u, y, deep)
+    h = 1e-5
+    for k in range(3):
+        step = h * np.eye(3)[:, [k]]
+        slope = (network.gradients(u + step, y, deep)[0] - network.gradients(u - step, y, deep)[0]) / (2 * h)
+        np.testing.assert_allclose(J[:, k], slope, atol=2e-8)
+    np.testing.assert_allclose(J, J.swapaxes(0, 1), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", list(ACTIVATIONS))
+def test_activation_derivatives(name):
+    act, a, h = ACTIVATIONS[name], np.linspace(-3.05, 3.05, 40), 1e-5
+    np.testing.assert_allclose(
+        act.derivative(a, act.value(a)), (act.value(a + h) - act.value(a - h)) / (2 * h), atol=1e-9
+    )
+    slope = (act.derivative(a + h, act.value(a + h)) - act.derivative(a - h, act.value(a - h))) / (2 * h)
+    np.testing.assert_allclose(act.second(a, act.value(a)), slope, atol=1e-8)
+
+
+def test_activations_survive_large_arguments():
+    a = np.array([-800.0, 800.0])
+    for act in ACTIVATIONS.values():
+        for values in (act.value(a), act.derivative(a, act.value(a)), act.second(a, act.value(a))):
+            assert np.all(np.isfinite(values)), act.name
+
+
+def test_init_scales_and_predict(rng):
+    network = sedyn.Network((40, 30, 1), ("tanh", "tanh", "identity"))
+    weights = network.init(2000, rng, scale=(1.0, 2.0, 0.5))
+    assert abs(weights.first.std() * np.sqrt(2000) - 1) < 5 / np.sqrt(2 * 80000)
+    assert abs(weights.deep[0].std() * np.sqrt(40) / 2 - 1) < 5 / np.sqrt(2 * 1200)
+    X = rng.standard_normal((6, 2000))
+    by_hand = (np.tanh(np.tanh(X @ weights.first) @ weights.deep[0]) @ weights.deep[1])[:, 0]
+    np.testing.assert_allclose(network.predict(weights, X), by_hand)
+
+
+@pytest.mark.parametrize(
+    "widths, activations, message",
+    [
+        ((3,), ("tanh",), "at least two positive integers"),
+        ((3, 2), ("tanh", "identity"), "the last one 1"),
+        ((0, 1), ("tanh", "identity"), "positive"),
+        ((2.5, 1), ("tanh", "identity"), "positive integers"),
+        ((3, 1), ("tanh",), "2 layers need 2 activations"),
+        ((3, 1), "tanh", "2 layers need 2 activations"),
+        ((3, 1), ("tanhh", "identity"), "unknown activation 'tanhh'; use one of tanh"),
+    ],
+)
+def test_bad_networks(widths, activations, message):
+    with pytest.raises(ValueError, match=message):
+        sedyn.Network(widths, activations)
+
+
+def test_bad_activation_type():
+    with pytest.raises(TypeError, match="pair of callables"):
+        as_activation(3)
+    with pytest.raises(ValueError, match="scale must be one finite number or 2"):
+        sedyn.Network((3, 1), ("tanh", "identity")).init(10, scale=(1, 2, 3))

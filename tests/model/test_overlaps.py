@@ -1,0 +1,193 @@
+"""Overlaps within blocks of features and with several signals: the laws they stand for, exactly."""
+
+import numpy as np
+import pytest
+
+import sedyn
+from sedyn.model import realization
+
+DEEP = (np.array([[1.0], [-0.7]]),)
+FRACTIONS, VARIANCES = np.array([0.5, 0.3, 0.2]), np.array([0.4, 1.0, 3.0])
+NETWORK = sedyn.Network((2, 1), ("tanh", "identity"))
+PAIR = sedyn.MultiIndex("parity", 2)
+
+
+def start(rng, k, n=60):
+    """Weights of two neurons that see k signals. One signal is absent from the first block; several depend on each
+    other, and one of them is absent from most of that block."""
+    signal = rng.standard_normal((n, k)) @ np.triu(np.ones((k, k))) / np.sqrt(n)
+    signal[: 20 if k > 1 else 30, 0] = 0
+    if k > 1:
+        signal[:, -1] = signal[:, 0] - 2 * signal[:, -2]
+    first = rng.standard_normal((n, 2)) @ [[1, 0.4], [0, 0.8]] / np.sqrt(n) + signal @ rng.standard_normal((k, 2))
+    return sedyn.Weights(first, DEEP), signal
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("matrix", [False, True])
+def test_loadings_give_back_the_covariances(k, matrix, rng):
+    """Of U_0 and Z together, in all and within each block; a matrix is the same problem in other coordinates."""
+    weights, signal = start(rng, k)
+    variances, both = np.repeat(VARIANCES, [30, 18, 12]), np.concatenate([weights.first, signal], axis=1)
+    turn = np.linalg.qr(rng.standard_normal((60, 60)))[0] if matrix else np.eye(60)[rng.permutation(60)]
+    Sigma = (turn * variances) @ turn.T
+    turned = sedyn.Weights(turn @ weights.first, DEEP), turn @ signal, Sigma if matrix else np.diag(Sigma)
+    overlaps = sedyn.Overlaps.of(*turned)
+    np.testing.assert_allclose(overlaps.blocks, np.stack([FRACTIONS, VARIANCES], axis=1))
+    assert overlaps.n_indices == k and overlaps.gram.shape == (3, 2, 2) and overlaps.cross.shape == (3, 2, k)
+    rows = np.concatenate([overlaps.loadings(), overlaps.signal_loadings()]).reshape(2 + k, 3, k + 2)
+    for b, variance in enumerate(VARIANCES):
+        gram = both[variances == variance].T @ both[variances == variance]
+        np.testing.assert_allclose(rows[:, b] @ rows[:, b].T, variance * gram, atol=1e-12)
+        for part, expected in (("gram", gram[:2, :2]), ("cross", gram[:2, 2:]), ("signal_norm2", gram[2:, 2:])):
+            np.testing.assert_allclose(getattr(overlaps, part)[b], expected, atol=1e-12)
+    expected = both.T @ (variances[:, None] * both)
+    np.testing.assert_allclose(np.einsum("abi,cbi->ac", rows, rows), expected, atol=1e-12)
+    root, loadings = overlaps.joint()
+    joint = np.concatenate([loadings, np.pad(root, ((0, 0), (0, 2)))])
+    np.testing.assert_allclose(joint @ joint.T, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("covariance", [None, np.repeat(VARIANCES, 20)])
+def test_one_signal_is_the_same_with_an_axis_and_without(covariance, rng):
+    weights, signal = start(rng, 1)
+    a, b = (sedyn.Overlaps.of(weights, mu, covariance) for mu in (signal[:, 0], signal))
+    assert a.cross.shape == b.cross.shape[:-1]
+    np.testing.assert_allclose(a.loadings(), b.loadings())
+    np.testing.assert_allclose(a.signal_loadings(), b.signal_loadings())
+
+
+@pytest.mark.parametrize("n_blocks", [1, 3, 16])
+def test_grouped_variances_keep_the_overlaps(n_blocks, rng):
+    """Features of variance 0 belong to no block: neither labels nor outputs depend on them."""
+    weights, signal = start(rng, 2, n=400)
+    variances = rng.permutation(np.concatenate([np.zeros(40), sedyn.power_law_variances(360, 1.2)]))
+    overlaps = sedyn.Overlaps.of(weights, signal, variances, n_blocks)
+    assert 0.75 * n_blocks <= len(overlaps.variances) <= n_blocks and abs(overlaps.fractions.sum() - 0.9) < 1e-12
+    assert abs(overlaps.fractions @ overlaps.variances - variances.mean()) < 1e-12
+    for part, (a, b) in zip(
+        overlaps.by_block(), ((weights.first,) * 2, (weights.first, signal), (signal,) * 2), strict=True
+    ):
+        np.testing.assert_allclose(part.sum(axis=0), a.T @ (variances[:, None] * b), atol=1e-12)
+    few = sedyn.Overlaps.of(weights, signal, rng.choice([0.5, 2.0], 400), n_blocks=2)
+    np.testing.assert_array_equal(few.variances, [0.5, 2.0])
+
+
+def test_population_error_of_fresh_rows(rng):
+    """The integral over the joint law against 200,000 rows that were drawn, with a matrix, biases and three signals."""
+    network, teacher = sedyn.Network((2, 1), NETWORK.activations, bias=True), sedyn.MultiIndex("committee", 3, 0.3)
+    (weights, signal), a = start(rng, 3), rng.standard_normal((60, 60)) / np.sqrt(60)
+    weights = sedyn.Weights(weights.first, DEEP, (np.array([0.3, -0.5]), np.array([0.2])))
+    X, y = teacher.sample(200_000, signal, rng=rng, covariance=a @ a.T)
+    losses = (network.predict(weights, X) - y) ** 2
+    right, wrong = (
+        sedyn.population_error(network, teacher, sedyn.Overlaps.of(weights, signal, covariance), 2**16, rng)
+        for covariance in (a @ a.T, None)
+    )
+    assert abs(sedyn.z_scores(losses, right)) < 4.5 and abs(sedyn.z_scores(losses, wrong)) > 20
+
+
+def test_save_and_load(rng, tmp_path):
+    weights, signal = start(rng, 2)
+    weights = sedyn.Weights(weights.first, DEEP, (np.ones(2), np.zeros(1)))
+    overlaps = sedyn.Overlaps.of(weights, signal, np.repeat(VARIANCES, 20))
+    back = sedyn.Overlaps.load(overlaps.save(tmp_path / "start"))
+    for name in ("gram", "cross", "signal_norm2", "blocks"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(overlaps, name))
+    assert len(back.small) == 3 and back.n_indices == 2
+
+
+HALVES = [(0.5, 1.0), (0.5, 2.0)]
+I2, EYES, SMALL, SIGNALS = np.eye(2), np.stack([np.eye(2)] * 2), np.full((2, 2, 3), 0.1), np.stack([np.eye(3)] * 2)
+
+
+@pytest.mark.parametrize(
+    "gram, cross, signal, blocks, message",
+    [
+        (np.ones((2, 3)), np.zeros(2), 1.0, None, r"gram must be \(q, q\) and cross .* got \(2, 3\) and \(2,\)"),
+        (I2, np.zeros(3), 1.0, None, r"same q; got \(2, 2\) and \(3,\)"),
+        (I2, np.zeros(2), I2, None, r"signal_norm2 must be a number.*got shape \(2, 2\) beside cross \(2,\)"),
+        (I2, np.zeros((2, 3)), I2, None, r"or \(k, k\) for cross \(q, k\); got shape \(2, 2\)"),
+        (I2, np.zeros((2, 3)), 1.0, None, "signal_norm2 must be a number, or"),
+        (I2 + 0.5 * np.eye(2, k=1), np.zeros(2), 1.0, None, "gram must be symmetric; it differs .* by 0.5"),
+        (I2, np.zeros((2, 2)), I2 + 0.5 * np.eye(2, k=1), None, "signal_norm2 must be symmetric"),
+        (I2, np.ones((2, 2)), 2 - I2, None, "signal_norm2 must be >= 0"),
+        (I2, [[0.1, 0.2], [0, 0]], np.diag([1, 0]), None, "cross 0 where it is 0"),
+        (I2, [0.1, 0], 0.0, None, "cross 0 where it is 0"),
+        (I2, [1.1, 0], 1.0, None, "fit no weights.*its smallest eigenvalue is -0.21"),
+        (I2 * np.nan, np.zeros(2), 1.0, None, "must be finite"),
+        (I2, np.zeros(2), 1.0, HALVES, r"in each block; got \(2, 2\)"),
+        (EYES, SMALL, 1.0, HALVES, "signal_norm2 must be a number.*in each block; got shape"),
+        (EYES, SMALL, SIGNALS, [(0.7, 1), (0.5, 1)], "add up to 1.2, more than 1"),
+        (EYES, SMALL, SIGNALS, [(0.5, 1), (0.5, 0)], r"pairs \(fraction > 0, variance > 0\)"),
+        (EYES, SMALL, SIGNALS, [(1, 2, 3)], "blocks must hold pairs"),
+        (EYES, 20 * SMALL, SIGNALS, HALVES, "fit no weights"),
+    ],
+)
+def test_bad_overlaps(gram, cross, signal, blocks, message):
+    with pytest.raises(ValueError, match=message):
+        sedyn.Overlaps(gram, cross, signal, DEEP, blocks=blocks)
+
+
+def evolve(overlaps, network=NETWORK, teacher=PAIR):
+    return sedyn.state_evolution(network, sedyn.Training(0.1, 2), teacher, overlaps, 1.5, n_paths=2**10)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda w, mu: sedyn.Overlaps.of(w, mu[:50]), r"signal must have shape \(60,\) or \(60, k\).*got \(50, 2\)"),
+        (lambda w, mu: sedyn.Overlaps.of(w, mu, np.ones(50)), "covariance must be 60"),
+        (lambda w, mu: sedyn.Overlaps.of(w, mu, np.ones((60, 50))), "covariance must be 60"),
+        (
+            lambda w, mu: evolve(sedyn.Overlaps.of(w, mu), teacher=sedyn.SingleIndex("tanh")),
+            "looks at 1 signals.* hold 2",
+        ),
+        (lambda w, mu: evolve(sedyn.Overlaps.of(w, mu), teacher=sedyn.MultiIndex("parity", 3)), "looks at 3 .* hold 2"),
+        (
+            lambda w, mu: evolve(sedyn.Overlaps.of(w, mu), sedyn.Network((2, 1), NETWORK.activations, True)),
+            "bias=True needs one bias vector per layer",
+        ),
+        (
+            lambda w, mu: sedyn.householder_dice(
+                NETWORK, sedyn.Training(0.1, 2), PAIR, sedyn.Overlaps.of(w, mu, np.ones(60)), 90, 60
+            ),
+            "give overlaps without blocks",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit(call, message, rng):
+    with pytest.raises(ValueError, match=message):
+        call(*start(rng, 2))
+
+
+def test_coefficients_of_blocks_are_those_of_the_weights(rng):
+    """Within each block W_1^(T) is P_b W_1^(0) + kappa_b mu + noise: regressions over runs, for two signals."""
+    n, n_runs = 500, 40
+    variances = sedyn.block_variances(n, [(0.4, 0.6), (0.6, 1.6)])
+    signal = rng.standard_normal((n, 2)) / np.sqrt(n) @ [[1, 0.4], [0, 0.8]]
+    network = sedyn.Network((2, 1), ("tanh", "identity"))
+    teacher = sedyn.MultiIndex(lambda Z: np.tanh(Z[0]) + 0.5 * Z[1] ** 2, 2, 0.3)
+    training = sedyn.Training(0.2, 10, momentum=0.3, weight_decay=0.1)
+    first = network.init(n, rng).first + 0.4 * signal
+    weights = sedyn.Weights(first, (np.array([[1.0], [-0.8]]),))
+    overlaps = sedyn.Overlaps.of(weights, signal, variances)
+    kernels = sedyn.state_evolution(network, training, teacher, overlaps, 1.5, rng=0).kernels
+    found = []
+    for _ in range(n_runs):
+        X, y = teacher.sample(3 * n // 2, signal, rng=rng, covariance=variances)
+        last = sedyn.gradient_descent(network, training, weights, X, y).final_first
+        parts = [np.isclose(variances, v) for v in overlaps.variances]
+        found.append([np.linalg.lstsq(np.hstack([first, signal])[b], last[b])[0].T for b in parts])
+    predicted = np.concatenate([kernels.P[-1], kernels.kappa[-1]], axis=-1)
+    stderr = np.concatenate([kernels.stderr("P")[-1], kernels.stderr("kappa")[-1]], axis=-1)
+    z = sedyn.z_scores(found, predicted, stderr)
+    assert z.shape == (2, 2, 4) and np.sqrt(np.mean(z**2)) < 1.6  # 16 numbers, about 8 of them independent
+    assert np.sqrt(np.mean(sedyn.z_scores(found, predicted[::-1], stderr) ** 2)) > 10  # the blocks differ
+
+
+def test_a_realization_has_exactly_the_overlaps(rng):
+    given = sedyn.Overlaps([[1.0, 0.4], [0.4, 0.8]], [0.3, -0.2], 1.2, deep=([[1.0], [-0.7]],))
+    found = sedyn.Overlaps.of(*realization(given, 30, rng))
+    for name in ("gram", "cross", "signal_norm2"):
+        np.testing.assert_allclose(getattr(found, name), getattr(given, name), atol=1e-12)
