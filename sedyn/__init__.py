@@ -27,7 +27,7 @@ from .model import (
     random_signal,
     sample_features,
 )
-from .runs import Trajectory, Wide, gradient_descent, linearized_gradient_descent, widen
+from .runs import Simulation, Trajectory, Wide, gradient_descent, linearized_gradient_descent, simulate, widen
 from .show import Explorer, explore
 from .sweeps import Failure, Table, load, sweep
 from .tables import read_csv, scale_target, whiten
@@ -48,6 +48,7 @@ __all__ = [
     "Network",
     "Overlaps",
     "Result",
+    "Simulation",
     "SingleIndex",
     "StandardErrors",
     "Stop",
@@ -74,6 +75,7 @@ __all__ = [
     "read_csv",
     "sample_features",
     "scale_target",
+    "simulate",
     "state_evolution",
     "sweep",
     "tune",

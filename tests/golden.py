@@ -116,7 +116,7 @@ def theories():
     theory = sedyn.state_evolution(network, training, teacher, overlaps, np.inf, **small)
     yield "projection population", [reported(theory), kernels_of(theory)]
     weights, signal = network.init(60, rng=1), sedyn.random_signal(60, rng=2)
-    blocks = sedyn.Overlaps.of(weights, signal, sedyn.block_variances(60, [(0.3, 2.0), (0.7, 4 / 7)]))
+    blocks = sedyn.Overlaps.of(weights, signal, covariance=sedyn.block_variances(60, [(0.3, 2.0), (0.7, 4 / 7)]))
     for solver in ("projection", "tangent"):
         theory = sedyn.state_evolution(network, training, teacher, blocks, phi, **small, solver=solver)
         yield f"{solver} blocks", [reported(theory), kernels_of(theory)]

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..common import Caller, available_cores, thread_pool, z_scores
-from ..model import Network, Overlaps, SingleIndex, Training, realization
-from ..runs import gradient_descent
+from ..model import Network, Overlaps, SingleIndex, Training
+from ..runs import simulate
 from ..theory import state_evolution
 
 
@@ -157,7 +157,7 @@ def _closed_form() -> tuple[str, float, float]:
     phi, rate, T, distance2, noise = 1.5, 0.2, 20, 2.0, 0.4
     net, rule = Network((1, 1), ("identity", "identity")), Training((rate, 0.0), T)
     teacher, start = SingleIndex("linear", noise), Overlaps(np.eye(1), np.zeros(1), 1.0, (np.eye(1),))
-    theory = state_evolution(net, rule, teacher, start, phi, 2**11, tolerance=1e-3, rng=0)
+    theory = state_evolution(net, rule, teacher, start, phi, n_paths=2**11, tolerance=1e-3, rng=0)
     theta, weight = np.polynomial.legendre.leggauss(200)
     theta = np.pi / 2 * (theta + 1)
     eigenvalues = 1 + 1 / phi + 2 * np.sqrt(1 / phi) * np.cos(theta)
@@ -188,23 +188,17 @@ def _two_solvers() -> tuple[str, float, float]:
 
 def _simulation() -> tuple[str, float, float]:
     net, rule, teacher, start, phi = _problem()
-    n, rng = 800, np.random.default_rng(0)
-    weights, signal = realization(start, n, rng)
-    theory = state_evolution(net, rule, teacher, start, phi, 2**12, rng=1)
-    samples = []
-    for _ in range(24):
-        X, y = teacher.sample(int(phi * n), signal, rng=rng)
-        run = gradient_descent(net, rule, weights, X, y, first_weights_at="all")
-        W = np.array(run.first_weights)
-        gram = np.einsum("tia,tib->tab", W, W)
-        samples.append(np.column_stack([run.train_error, gram.reshape(-1, 4)]))
+    weights, signal = start.realize(800, rng=0)
+    theory = state_evolution(net, rule, teacher, start, phi, n_paths=2**12, rng=1)
+    runs = simulate(net, rule, teacher, weights, signal, round(phi * 800), 24, rng=2)
     steps = np.arange(rule.n_steps + 1)
 
-    def of_theory(result, kernel):
-        return np.column_stack([result.train_error, kernel[steps, steps].reshape(-1, 4)])
+    def measured(error, C):  # training error and overlaps
+        return np.concatenate([error[..., None], C[..., steps, steps, :, :].reshape(*error.shape, 4)], axis=-1)
 
-    theory_error = of_theory(theory.stderr, theory.kernels.stderr("C"))
-    z = z_scores(samples, of_theory(theory, theory.kernels.C), theory_error)[1:]
+    predicted = measured(theory.train_error, theory.kernels.C)
+    predicted_error = measured(theory.stderr.train_error, theory.kernels.stderr("C"))
+    z = z_scores(measured(runs.train_error, runs.C), predicted, predicted_error)[1:]
     return "24 simulated runs against theory, root mean square z", _rms(z), 2.5
 
 

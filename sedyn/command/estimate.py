@@ -33,7 +33,7 @@ def estimate(args: argparse.Namespace) -> None:
     with warnings.catch_warnings():  # printed below, from the result
         warnings.simplefilter("ignore", AssumptionWarning)
         run = augmented_gradient_descent(
-            network, training, network.init(n, rng=rng), X, target.labels, covariance=None if whitened else "empirical"
+            network, training, network.init(n, rng=rng), X, target.labels, unlabelled=None if whitened else X, rng=rng
         )
     if run.status == "diverged":
         raise ValueError(f"{run.message} (--step-size, here {args.step_size:g})")

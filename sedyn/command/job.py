@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
 import warnings
 
@@ -11,8 +10,8 @@ import numpy as np
 
 from ..common import Array, z_scores
 from ..estimate import AssumptionWarning, augmented_gradient_descent
-from ..model import Network, Overlaps, SingleIndex, Training, population_errors, random_signal
-from ..runs import Trajectory, gradient_descent
+from ..model import Network, Overlaps, SingleIndex, Training, random_signal
+from ..runs import Simulation, Trajectory, simulate
 from ..tables import whiten
 from ..theory import Evolution, state_evolution
 from .printing import _print_table, _printed_steps, _stem
@@ -20,25 +19,15 @@ from .printing import _print_table, _printed_steps, _stem
 N_TRAIN = 400  # digits: training rows, all others are held out
 
 
-def simulate_and_predict(n_features: int, n_runs: int, rng) -> tuple[Evolution, list[Trajectory]]:
-    """Predict training from one individual initialization, and train from it on `n_runs` simulated data sets.
-
-    Each run's generalization error is that of its weights on fresh Gaussian features: an integral, not a test set.
-    """
+def simulate_and_predict(n_features: int, n_runs: int, rng) -> tuple[Evolution, Simulation]:
+    """Predict training from one individual initialization, and train from it on `n_runs` simulated data sets."""
     network, training = Network((3, 1), ("tanh", "identity")), Training(step_size=0.2, n_steps=40)
     teacher = SingleIndex(link=lambda z: z + 0.5 * np.sin(2 * z), noise=0.3)
     weights, signal = network.init(n_features, rng=rng), random_signal(n_features, rng=rng)
-    n_samples = 3 * n_features // 2
-    overlaps, phi = Overlaps.of(weights, signal), n_samples / n_features
+    n_samples, overlaps = 3 * n_features // 2, Overlaps.of(weights, signal)
     # the spread of fewer randomizations is too uncertain where it is all that varies, at the start
-    theory = state_evolution(network, training, teacher, overlaps, phi, n_scrambles=8, rng=rng)
-    runs = []
-    for _ in range(n_runs):
-        X, y = teacher.sample(n_samples, signal, rng=rng)
-        run = gradient_descent(network, training, weights, X, y, first_weights_at="all")
-        errors = population_errors(network, teacher, run, signal, 2**13, rng)
-        runs.append(dataclasses.replace(run, generalization_error=errors, first_weights=None, first_weights_at=()))
-    return theory, runs
+    theory = state_evolution(network, training, teacher, overlaps, n_samples / n_features, n_scrambles=8, rng=rng)
+    return theory, simulate(network, training, teacher, weights, signal, n_samples, n_runs, n_paths=2**13, rng=rng)
 
 
 def load_digits() -> tuple[Array, Array, int]:
@@ -79,9 +68,8 @@ def run(args: argparse.Namespace) -> None:
 
     theory, runs = simulate_and_predict(args.n_features, args.n_runs, rng_simulated)
     names = ("train_error", "generalization_error")
-    samples = {name: np.array([getattr(run, name) for run in runs]) for name in names}
-    simulated = {name: samples[name].mean(axis=0) for name in names}
-    z = {name: z_scores(samples[name], getattr(theory, name), getattr(theory.stderr, name)) for name in names}
+    simulated = {name: getattr(runs, name).mean(axis=0) for name in names}
+    z = {name: z_scores(getattr(runs, name), getattr(theory, name), getattr(theory.stderr, name)) for name in names}
     shown = _printed_steps(len(theory.train_error))
     print(
         f"Simulated data: two-layer tanh network of width 3, n = {args.n_features} features, "
@@ -130,7 +118,7 @@ def run(args: argparse.Namespace) -> None:
         fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.3))
         plot.learning_curves(theory, runs, ax=left)
         left.set_title(
-            f"Simulated data: the theory (lines) predicts\ngradient descent (points: mean of {len(runs)} runs)"
+            f"Simulated data: the theory (lines) predicts\ngradient descent (points: mean of {args.n_runs} runs)"
         )
         plot.estimated_error(blind, ax=right)
         right.set_title(

@@ -4,11 +4,46 @@ from __future__ import annotations
 
 import os
 import sys
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from threading import Thread
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ContextDecorator, contextmanager
+from functools import cache
+from threading import Event, Lock, Thread
+from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
+
+
+class _BlasLimit(ContextDecorator):
+    """One BLAS thread while any caller is inside: the library's own threads do the rest, and more would only wait for
+    each other. The count of callers keeps overlapping ones from restoring each other's limit."""
+
+    def __init__(self):
+        self._lock, self._inside = Lock(), 0
+        self._limits: Any = None
+
+    def __enter__(self):
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._limits = _blas_libraries().limit(limits=1, user_api="blas")
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limits.restore_original_limits()
+
+
+one_blas_thread = _BlasLimit()  # a context and a decorator
+
+
+@cache
+def _blas_libraries() -> ThreadpoolController:
+    return ThreadpoolController()  # 1 ms: those of numpy and scipy are loaded by now
 
 
 @contextmanager
@@ -17,11 +52,7 @@ def single_threaded():
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
-        from threadpoolctl import threadpool_limits as limits
-    except ImportError:
-        limits = nullcontext
-    try:
-        with limits(1):
+        with one_blas_thread:
             yield
     finally:
         for name, value in before.items():
@@ -78,3 +109,37 @@ def progress(iterable, total: int, label: str):
     except ImportError:
         return iterable
     return tqdm(iterable, total=total, desc=label, delay=3, leave=False)
+
+
+def in_threads(jobs: Sequence[Callable], n_ticks: int, label: str, interrupted: Callable) -> list:
+    """What the jobs return, run on as many threads as there are cores, in their order.
+
+    Each is called with a function ``step``, which it calls up to n_ticks times: the progress bar moves, and once one
+    job was interrupted, by its result or by the user, KeyboardInterrupt is raised in all others.
+    """
+    bar = iter(progress(range(len(jobs) * n_ticks), len(jobs) * n_ticks, label))
+    lock, stop = Lock(), Event()
+
+    def step():
+        if stop.is_set():
+            raise KeyboardInterrupt
+        with lock:
+            next(bar)
+
+    def one(job):
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = job(step)
+        if interrupted(result):  # without threads the interrupt arrives in the job
+            stop.set()
+        return result
+
+    with thread_pool(min(len(jobs), available_cores())) as pool:
+        futures = [pool.submit(one, job) for job in jobs]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            stop.set()
+        finally:  # after an error in one, the others need not go on
+            if any(f.done() and f.exception() for f in futures):
+                stop.set()
+    return [f.result() for f in futures]

@@ -1,10 +1,11 @@
-"""What all results share: saving to one .npz without pickle, and comparing them with a prediction."""
+"""What nouns and results share: how a cell shows them, comparing, saving to one .npz without pickle, and z-scores."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import zlib
+from html import escape
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -13,9 +14,73 @@ import numpy as np
 from .checks import finite_array, real_array, shown
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
+class Noun:
+    """What sedyn's frozen dataclasses share: a short repr, a table in Jupyter, and a comparison that never raises."""
+
+    def _summary(self) -> dict[str, str]:
+        """What a cell shows: names and values, at most a dozen; the fields that differ from their defaults."""
+        fields = [f for f in dataclasses.fields(self) if f.init and f.repr]  # type: ignore[arg-type]
+        values = {f.name: getattr(self, f.name) for f in fields}
+        return {f.name: brief(values[f.name]) for f in fields if not same(values[f.name], f.default)}
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in self._summary().items())})"
+
+    def _repr_html_(self):
+        cells = ((escape(name), escape(text)) for name, text in self._summary().items())
+        rows = "".join(f"<tr><th style='text-align: left'>{name}</th><td>{text}</td></tr>" for name, text in cells)
+        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
+
+    def __eq__(self, other):
+        return type(self) is type(other) and all(
+            same(getattr(self, f.name), getattr(other, f.name))
+            for f in dataclasses.fields(self)  # type: ignore[arg-type]
+            if f.compare
+        )
+
+    def __hash__(self):  # arrays have no hash, and equal objects need equal ones
+        return hash(type(self).__name__)
+
+
+def brief(value) -> str:
+    """A value in a few words: arrays by their shape, functions by their name."""
+    if isinstance(value, np.ndarray):
+        return f"{value:.4g}" if value.ndim == 0 else f"array {value.shape}"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(brief, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, np.generic):
+        return shown(value.item())
+    if callable(value) and not isinstance(value, Noun):
+        return getattr(value, "__name__", type(value).__name__)
+    return shown(value)
+
+
+def same(one, other) -> bool:
+    """Whether two values are equal, arrays entry by entry and NaN to NaN."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        one, other = np.asarray(one), np.asarray(other)
+        return one.shape == other.shape and bool(np.all((one == other) | ((one != one) & (other != other))))
+    if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other) or (one != one and other != other)
+
+
+def first_and_last(curve: np.ndarray, stderr: np.ndarray | None = None) -> str:
+    """The ends of a curve over the steps, the last one with its standard error."""
+    if not len(curve):
+        return "no step"
+    error = "" if stderr is None or not np.isfinite(stderr[-1]) else f" ± {stderr[-1]:.1g}"
+    return f"{curve[0]:.4g} at t = 0, {curve[-1]:.4g}{error} at t = {len(curve) - 1}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Result(Noun):
     """Base of the frozen result types: arrays, tuples of arrays, numbers, text, None, and nested results."""
+
+    def __repr__(self):
+        rows = self._summary()
+        width = max(map(len, rows), default=0)
+        return "\n".join([type(self).__name__, *(f"  {name:{width}}  {text}" for name, text in rows.items())])
 
     def save(self, path) -> Path:
         """Write every field to one .npz file (no pickle) and return its path; `load` reads it back."""

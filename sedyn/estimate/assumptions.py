@@ -43,7 +43,7 @@ def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
             found.append(
                 f"the features' covariance is not the one given: the spread of its eigenvalues, mean square over "
                 f"squared mean, is {unbiased / first**2:.3g} and should be {second / mean**2:.3g}; "
-                "pass covariance='empirical' or whiten the features"
+                "estimate it with unlabelled=X, or whiten the features"
             )
     # rows have nearly equal norms: relative variance 2 tr Sigma^2 / (tr Sigma)^2 for Gaussian features
     excess = norms.var() / norms.mean() ** 2 / (2 * second / (n * mean**2))

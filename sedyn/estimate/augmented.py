@@ -6,7 +6,7 @@ import warnings as python_warnings
 
 import numpy as np
 
-from ..common import Array, generator, integer, number, progress, shown
+from ..common import Array, generator, integer, number, one_blas_thread, progress, shown
 from ..model import Network, Training, Weights
 from ..runs import Recorder, Trajectory, descend, validate_run
 from .assumptions import AssumptionWarning, _unsteady, check_assumptions
@@ -17,6 +17,7 @@ TANGENT_ROWS = 256  # carry tangents by default: their noise is within 1 % or a 
 SHIFTED_ROWS = 1000  # tell the slope of the loss, for the standard error; a few percent of it
 
 
+@one_blas_thread
 def augmented_gradient_descent(
     network: Network,
     training: Training,
@@ -26,14 +27,15 @@ def augmented_gradient_descent(
     test: tuple[Array, Array] | None = None,
     *,
     covariance=None,
+    unlabelled=None,
     metrics=(),
     method: str = "low-rank",
     tolerance: float = 1e-2,
     tangent_rows: int = TANGENT_ROWS,
-    rng=0,
     first_weights_at=(),
     preactivations_at=(),
     dtype=np.float64,
+    rng=None,
 ) -> Trajectory:
     """Gradient descent that estimates its own generalization error along the run (theory 5).
 
@@ -44,11 +46,12 @@ def augmented_gradient_descent(
     ----------
     network, training, weights, X, y, test, metrics, first_weights_at, preactivations_at, dtype
         As for `gradient_descent`; `test` is only scored, never used. The metrics are estimated, too.
-    covariance : None, "empirical", or array
-        Of the features, which must have mean 0. None: the identity, independent features of variance 1.
-        ``"empirical"``: its spectrum is estimated from the rows of X (`sedyn.population_spectrum`), also
-        where m is not larger than n. Or n eigenvalues, an (n, n) matrix, or (k, n) unlabelled rows to estimate
-        it from.
+    covariance : None, (n_features,) or (n_features, n_features) array
+        Of the features, which must have mean 0: their variances (or the eigenvalues of their covariance), or a
+        symmetric matrix. None: the identity, independent features of variance 1, unless there are `unlabelled` rows.
+    unlabelled : None or (k, n_features) array
+        Rows from which the spectrum of the covariance is estimated (`population_spectrum`), at least 12, k and n of one
+        order; ``unlabelled=X`` takes the training rows themselves.
     method : str
         ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference. With
         batches it averages responses over each batch, where low rank averages over all rows.
@@ -57,7 +60,8 @@ def augmented_gradient_descent(
     tangent_rows : int
         Low rank: how many random rows carry tangents. More cost more and leave less to chance, m leave nothing.
     rng : None, int or numpy Generator
-        For the batches, for these rows, and for the standard error.
+        For the batches, which are those of `gradient_descent` with the same seed; for these rows; and for the standard
+        error.
 
     Returns
     -------
@@ -70,8 +74,8 @@ def augmented_gradient_descent(
     Raises
     ------
     ValueError
-        As `gradient_descent`, and for activations (relu) or losses (absolute) with a kink, an unknown method or
-        covariance.
+        As `gradient_descent`, and for activations (relu) or losses (absolute) with a kink, an unknown method, a
+        covariance that is none, or both covariance and unlabelled rows.
     MemoryError
         When ``method="exact"`` does not fit.
 
@@ -100,25 +104,26 @@ def augmented_gradient_descent(
         raise ValueError(f"unknown method {shown(method)}; use 'low-rank' or 'exact'")
     tolerance = number(tolerance, "tolerance", "lie between 0 and 1", lambda x: 0 < x < 1)
     tangent_rows = integer(tangent_rows, "tangent_rows")
-    spectrum = spectrum_of(covariance, X)
+    spectrum = spectrum_of(covariance, unlabelled, X.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # of X or y that are too large: the first step says so
         found = check_assumptions(X, y, spectrum)
     rng = generator(rng)
+    chance = rng.spawn(1)[0]  # beside the batches
     (m, n), T, q = X.shape, rule.n_steps, network.widths[0]
-    low_rank = LowRankMemory(q, m, m / n, spectrum, tolerance, tangent_rows, rng)
-    memory = ExactMemory(T, low_rank) if method == "exact" else low_rank
+    low_rank = LowRankMemory(rule, q, m, m / n, spectrum, tolerance, tangent_rows, chance)
+    memory = ExactMemory(rule, low_rank) if method == "exact" else low_rank
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
     trouble, best, best_step, stopped_first = "", np.inf, 0, weights.first
     # a pause of the first layer is part of the recursion; after its last move the memory stays what it is
     last = max((t for t in range(T) if rule.moves(t, 0)), default=-1)
-    steps = descend(network, rule, weights, X, y, rng.spawn(1)[0])
+    steps = descend(network, rule, weights, X, y, rng)
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             for state in progress(steps, T + 1, "augmented gradient descent"):
                 left_out = state.u - memory.memory  # as if each sample had not been trained on
-                estimate, error = _score(network, metrics, left_out, state.small, y, memory.spread, rng)
+                estimate, error = _score(network, metrics, left_out, state.small, y, memory.spread, chance)
                 if state.t and not np.all(np.isfinite([*estimate, *error])):
                     recorder.diverge(state.t, "the estimate is no longer a finite number")
                     break
@@ -131,7 +136,7 @@ def augmented_gradient_descent(
                     best, best_step, stopped_first = estimate[0], state.t, state.first
                 if state.t <= last:
                     J = network.hessian(state.u, y, state.small, rule.loss)
-                    memory.extend(state.t, state.S, J, rule, state.batch)
+                    memory.extend(state.t, state.S, J, state.batch)
         except KeyboardInterrupt:
             recorder.interrupt()
     reached = min(len(errors), len(recorder.small))

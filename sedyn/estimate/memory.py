@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..common import Array, require_memory
-from ..model import Rule
+from ..model import Moving, Rule
 from ..recursion import Responses
 from .spectrum import Spectrum
 
@@ -36,17 +36,17 @@ class LowRankMemory:
     training set to another, by sqrt(phi) M times a Gaussian vector; so F = phi M M^T needs no tangent of its own.
     """
 
-    def __init__(self, q: int, n_samples: int, phi: float, spectrum: Spectrum, tolerance: float, n_rows: int, rng):
+    def __init__(self, rule: Rule, q: int, n_samples: int, phi: float, spectrum: Spectrum, tolerance, n_rows: int, rng):
         self.q, self.m, self.phi, self.spectrum, self.tolerance = q, n_samples, phi, spectrum, tolerance
         few = n_rows < n_samples
         # drawn as 64-bit integers, which index no array where addresses have 32 bits, as in a web browser
         self.rows = rng.choice(n_samples, n_rows, replace=False).astype(np.intp) if few else np.arange(n_samples)
-        self._model = _ResponseModel(q, n_samples, spectrum.weights.sum() / phi) if few else None
+        self._model = _ResponseModel(rule, q, n_samples, spectrum.weights.sum() / phi) if few else None
         self.K, self._capacity = 0, 4 * BLOCK
         # (first direction, columns, rows): Q; then dQ along BLOCK directions, which is 0 in directions older than those
         self._blocks = [(0, slice(0, n_samples), np.zeros((self._capacity, n_samples), SINGLE))]
         self._metric = np.full(n_samples, 1 / n_samples, SINGLE)  # of every column
-        self._M = self._M_before = np.zeros((len(spectrum.nodes), q, 0))
+        self._M = Moving(rule, np.zeros((len(spectrum.nodes), q, 0)))
         self._moved = np.zeros((q, n_samples), SINGLE)  # M times the basis: M Q, M dQ
 
     @property
@@ -57,22 +57,24 @@ class LowRankMemory:
     @property
     def spread(self) -> Array:
         """F (q, q)."""
-        return self.phi * np.einsum("j,jak,jbk->ab", self.spectrum.weights * self.spectrum.nodes, self._M, self._M)
+        return self.phi * np.einsum(
+            "j,jak,jbk->ab", self.spectrum.weights * self.spectrum.nodes, self._M.now, self._M.now
+        )
 
-    def extend(self, t: int, S: Array, J: Array, rule: Rule, batch: Array | None = None) -> None:
+    def extend(self, t: int, S: Array, J: Array, batch: Array | None = None) -> None:
         """Take in the gradients S (q, m) and Hessians J (q, q, m) of step t; `memory` is then that of the next.
 
         In S each sample has its weight in the `batch` (m,), in J it has not: responses are means over batches.
         """
         try:
-            self._extend(t, S, J, rule, batch)
+            self._extend(t, S, J, batch)
         except (
             np.linalg.LinAlgError
         ):  # tangents that overflow, or are lost in rounding: whoever reads the memory sees it
             self._moved = np.full_like(self._moved, np.nan)
 
-    def _extend(self, t: int, S: Array, J: Array, rule: Rule, batch: Array | None) -> None:
-        dS, H = self._differentiate(t, J.astype(SINGLE), rule, None if batch is None else batch.astype(SINGLE))
+    def _extend(self, t: int, S: Array, J: Array, batch: Array | None) -> None:
+        dS, H = self._differentiate(t, J.astype(SINGLE), None if batch is None else batch.astype(SINGLE))
         S = np.concatenate([S.astype(SINGLE), dS], axis=1)
         L, size = self._overlaps(S), self._inner(S, S)
         outside = size - L @ L.T
@@ -87,23 +89,21 @@ class LowRankMemory:
             row = np.linalg.inv(np.linalg.cholesky(self._inner(row, row))).astype(SINGLE) @ row
             L = np.concatenate([L, self._inner(S, row)], axis=1)
             self._append(row)
-        L, H = (np.pad(A, [*[(0, 0)] * (A.ndim - 1), (0, self._M.shape[2] - A.shape[-1])]) for A in (L, H))
-        before = np.pad(self._M_before, ((0, 0), (0, 0), (0, self._M.shape[2] - self._M_before.shape[2])))
-        drift = L / self.phi + self.spectrum.nodes[:, None, None] * H
-        self._M, self._M_before = rule.update(t, 0, self._M, before, drift), self._M
-        self._moved = self._combine(np.tensordot(self.spectrum.weights, self._M, axes=1))
+        L, H = (np.pad(A, [*[(0, 0)] * (A.ndim - 1), (0, self._M.now.shape[2] - A.shape[-1])]) for A in (L, H))
+        self._M.step(t, L / self.phi + self.spectrum.nodes[:, None, None] * H)
+        self._moved = self._combine(np.tensordot(self.spectrum.weights, self._M.now, axes=1))
 
-    def _differentiate(self, t: int, J: Array, rule: Rule, batch: Array | None) -> tuple[Array, Array]:
+    def _differentiate(self, t: int, J: Array, batch: Array | None) -> tuple[Array, Array]:
         """dS (q, K J n) along all tangents, and H (J, q, K)."""
         nodes, weights = self.spectrum
         moved = self._moved[:, self.m :].reshape(self.q, -1, len(self.rows))
-        moved = moved + self._M.transpose(1, 2, 0).reshape(self.q, -1, 1).astype(SINGLE)  # dTheta = M + M dQ
+        moved = moved + self._M.now.transpose(1, 2, 0).reshape(self.q, -1, 1).astype(SINGLE)  # dTheta = M + M dQ
         dS = np.einsum("abi,bdi->adi", J.take(self.rows, axis=2), moved)
-        M = np.tensordot(weights, self._M, axes=1)
+        M = np.tensordot(weights, self._M.now, axes=1)
         mean = self._model.weights(J, self.rows, M) if self._model else np.full(self.m, 1 / self.m)
         H = np.moveaxis((dS @ mean.astype(SINGLE)).reshape(self.q, -1, len(nodes)), 2, 0).astype(float)
         if self._model:
-            self._model.step(t, J, rule, batch, M, np.tensordot(weights * nodes, H, axes=1))
+            self._model.step(t, J, batch, M, np.tensordot(weights * nodes, H, axes=1))
         if batch is not None:
             dS *= batch.take(self.rows)
         return dS.reshape(self.q, -1), H
@@ -129,13 +129,13 @@ class LowRankMemory:
 
     def _append(self, row: Array) -> None:
         old, self.K = self.K, self.K + len(row)
-        while self.K > self._M.shape[2]:  # the next directions to be born, along which nothing moves yet
+        while self.K > self._M.now.shape[2]:  # the next directions to be born, along which nothing moves yet
             nodes, weights = self.spectrum
             metric = np.repeat(self.phi * weights * nodes / len(self.rows), len(self.rows))
-            first, width, more = self._M.shape[2], len(self._metric), BLOCK * len(metric)
+            first, width, more = self._M.now.shape[2], len(self._metric), BLOCK * len(metric)
             self._blocks.append((first, slice(width, width + more), np.zeros((self._capacity - first, more), SINGLE)))
             self._metric = np.concatenate([self._metric, np.tile(metric, BLOCK).astype(SINGLE)])
-            self._M = np.pad(self._M, ((0, 0), (0, 0), (0, BLOCK)))
+            self._M.grow(np.zeros((len(nodes), self.q, BLOCK)))
         if self.K > self._capacity:
             self._capacity *= 2
             self._blocks = [(f, c, np.pad(b, ((0, self._capacity - f - len(b)), (0, 0)))) for f, c, b in self._blocks]
@@ -154,13 +154,13 @@ class _ResponseModel:
     differs from its model.
     """
 
-    def __init__(self, q: int, n_samples: int, drive: float):
-        self.drive, self.G, self.M_lately = drive, np.zeros((q, q, n_samples), SINGLE), np.zeros((q, 0))
-        self.G_before, self.G_lately = self.G, np.zeros_like(self.G)
+    def __init__(self, rule: Rule, q: int, n_samples: int, drive: float):
+        self.drive, self.G, self.M_lately = drive, Moving(rule, np.zeros((q, q, n_samples), SINGLE)), np.zeros((q, 0))
+        self.G_lately = np.zeros_like(self.G.now)
 
     def weights(self, J: Array, rows: Array, M: Array) -> Array:
         """Of the rows, (n,): nearest to 1/n."""
-        moved = self.G + np.linalg.norm(M) * np.eye(len(M), dtype=SINGLE)[:, :, None]
+        moved = self.G.now + np.linalg.norm(M) * np.eye(len(M), dtype=SINGLE)[:, :, None]
         self.dS = np.einsum("abi,bci->aci", J, moved.astype(SINGLE))
         every = self.dS.reshape(-1, J.shape[-1])
         few = every.take(rows, axis=1).astype(float)
@@ -170,29 +170,29 @@ class _ResponseModel:
         gram[np.diag_indices_from(gram)] += 1e-6 * np.trace(gram) + 1e-300
         return 1 / len(rows) + np.linalg.solve(gram, gap) @ few
 
-    def step(self, t: int, J: Array, rule: Rule, batch: Array | None, M: Array, H: Array) -> None:
+    def step(self, t: int, J: Array, batch: Array | None, M: Array, H: Array) -> None:
         now, lately = J.mean(axis=-1), np.pad(self.M_lately, ((0, 0), (0, M.shape[1] - self.M_lately.shape[1])))
         few = 1e-3 * np.sum(lately**2) + 1e-300
         C = (now @ M - H) @ lately.T @ np.linalg.inv(lately @ lately.T + few * np.eye(len(M)))
-        drift = np.tensordot(now, self.G, axes=1) - np.tensordot(C.astype(SINGLE), self.G_lately, axes=1)
+        drift = np.tensordot(now, self.G.now, axes=1) - np.tensordot(C.astype(SINGLE), self.G_lately, axes=1)
         drift += SINGLE(self.drive) * (self.dS if batch is None else self.dS * batch)
-        self.G_lately = self.G_lately + SINGLE(FADING) * (self.G - self.G_lately)
+        self.G_lately = self.G_lately + SINGLE(FADING) * (self.G.now - self.G_lately)
         self.M_lately = lately + FADING * (M - lately)
-        self.G, self.G_before = rule.update(t, 0, self.G, self.G_before, drift), self.G
+        self.G.step(t, drift)
 
 
 class ExactMemory:
     """The memory by the recursion over all pairs of steps (theory 5); F by the low-rank memory that runs beside it."""
 
-    def __init__(self, n_steps: int, low_rank: LowRankMemory):
-        q, m, (nodes, weights) = low_rank.q, low_rank.m, low_rank.spectrum
+    def __init__(self, rule: Rule, low_rank: LowRankMemory):
+        q, m, (nodes, weights), n_steps = low_rank.q, low_rank.m, low_rank.spectrum, rule.n_steps
         require_memory(
             Responses.memory_bytes(n_steps, q, m),
             f"the exact recursion over {n_steps} steps on {m} rows",
             "use method='low-rank', or lower n_steps or the width",
         )
         self._low_rank = low_rank
-        self._responses = Responses(n_steps, q, m, low_rank.phi, nodes, weights)
+        self._responses = Responses(rule, q, m, low_rank.phi, nodes, weights)
         self._past = np.zeros((n_steps, q, m))
         self.memory = np.zeros((q, m))
 
@@ -200,8 +200,8 @@ class ExactMemory:
     def spread(self) -> Array:
         return self._low_rank.spread
 
-    def extend(self, t: int, S: Array, J: Array, rule: Rule, batch: Array | None = None) -> None:
-        self._low_rank.extend(t, S, J, rule, batch)
+    def extend(self, t: int, S: Array, J: Array, batch: Array | None = None) -> None:
+        self._low_rank.extend(t, S, J, batch)
         self._past[t] = S
-        self._responses.extend(t, J if batch is None else J * batch, rule)
+        self._responses.extend(t, J if batch is None else J * batch)
         self.memory = self._responses.memory(t + 1, self._past)

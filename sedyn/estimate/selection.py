@@ -74,6 +74,18 @@ class Candidate(NamedTuple):
     message: str
 
 
+class Ranking(list):
+    """Candidates, the best first; a cell shows the first ten in a line each."""
+
+    def __repr__(self):
+        lines = [
+            f"{c.error:.4g} ± {c.stderr:.1g} at t = {c.step}, {c.status}: {c.network}, {c.training}, scale {c.scale}"
+            for c in self[:10]
+        ]
+        rest = [f".. {len(self) - 10} more"] if len(self) > 10 else []
+        return "\n".join([f"Ranking of {len(self)} candidates by estimated error", *lines, *rest])
+
+
 def tune(
     networks: Network | Iterable[Network],
     trainings: Training | Iterable[Training],
@@ -82,29 +94,30 @@ def tune(
     *,
     scales: Sequence = (1.0,),
     covariance=None,
-    rng=None,
+    unlabelled=None,
     executor: Executor | None = None,
-) -> list[Candidate]:
+    rng=None,
+) -> Ranking:
     """Train every configuration once on all the rows and rank them by estimated error at their best stopping times.
 
     Parameters
     ----------
     networks, trainings : one or several `Network` and `Training`
         Widths, depths, activations; step sizes, number of steps. Every combination is trained.
-    X, y, covariance
+    X, y, covariance, unlabelled
         As for `augmented_gradient_descent`.
     scales : sequence of float, or of tuples of L floats
         Scales of the initial weights, combined with the rest.
-    rng : None, int or numpy Generator
-        A configuration's initial weights depend on it and on the configuration's place in the grid alone.
     executor : concurrent.futures.Executor, optional
         Where to train; by default one after another, here.
+    rng : None, int or numpy Generator
+        A configuration's initial weights depend on it and on the configuration's place in the grid alone.
 
     Returns
     -------
-    list of Candidate
-        Sorted by `error`; a configuration that diverged keeps what it reached, one that failed comes last with its
-        message. When interrupted, those that are done.
+    Ranking
+        A list of `Candidate`, sorted by `error`; a configuration that diverged keeps what it reached, one that failed
+        comes last with its message. When interrupted, those that are done.
 
     Raises
     ------
@@ -135,7 +148,8 @@ def tune(
         raise ValueError("nothing to try: networks, trainings and scales need at least one entry each")
     X, y = validate_rows(X, y)
     jobs = [
-        (*point, X, y, covariance, child) for point, child in zip(grid, generator(rng).spawn(len(grid)), strict=True)
+        (*point, X, y, covariance, unlabelled, child)
+        for point, child in zip(grid, generator(rng).spawn(len(grid)), strict=True)
     ]
     done: list[Candidate] = []
     said: set[str] = set()
@@ -152,7 +166,7 @@ def tune(
             raise
     for text in sorted(said):
         warnings.warn(text, AssumptionWarning, stacklevel=2)
-    return sorted(done, key=lambda c: c.error)
+    return Ranking(sorted(done, key=lambda c: c.error))
 
 
 def _several(given, kind: type, name: str) -> list:
@@ -168,13 +182,14 @@ def _several(given, kind: type, name: str) -> list:
     return found
 
 
-def _try(network, training, scale, X, y, covariance, rng) -> tuple[Candidate, tuple[str, ...]]:
+def _try(network, training, scale, X, y, covariance, unlabelled, rng) -> tuple[Candidate, tuple[str, ...]]:
     """Train one configuration; a failure becomes a candidate of infinite error that says why."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AssumptionWarning)
+            weights = network.init(X.shape[1], scale=scale, rng=rng)
             run = augmented_gradient_descent(
-                network, training, network.init(X.shape[1], rng, scale), X, y, covariance=covariance, rng=rng
+                network, training, weights, X, y, covariance=covariance, unlabelled=unlabelled, rng=rng
             )
     except (ValueError, MemoryError) as error:
         return Candidate(network, training, scale, 0, np.inf, np.nan, None, "failed", str(error)), ()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 
-from ..common import Array, numbers
+from ..common import Array, finite_array
 from ..model import eigen_directions, gauss_nodes
 
 N_NODES = 8  # of a known spectrum: agrees with 16 to 1e-6 at largest / mean eigenvalue = 30 (theory 5)
@@ -78,35 +78,38 @@ def population_spectrum(rows: Array) -> tuple[Array, Array]:
     return grid[frequencies > 0], frequencies[frequencies > 0]
 
 
-def spectrum_of(covariance, X: Array) -> Spectrum:
-    """Nodes for what `augmented_gradient_descent` accepts as `covariance`; X (m, n) are the training rows.
+def spectrum_of(covariance, unlabelled, n_features: int) -> Spectrum:
+    """Nodes for what `augmented_gradient_descent` accepts as `covariance` and `unlabelled`.
 
     Raises ValueError for anything else, saying what was expected.
     """
-    n = X.shape[1]
-    if covariance is None:
+    if covariance is None and unlabelled is None:
         return IDENTITY
+    if covariance is None:
+        return _from_rows(finite_array(unlabelled, "unlabelled"), n_features)
+    if unlabelled is not None:
+        raise ValueError("give covariance or unlabelled rows to estimate it from, not both")
     if isinstance(covariance, str):
-        if covariance != "empirical":
-            raise ValueError(f"covariance must be None, 'empirical' or an array; got {covariance!r}")
-        return _from_rows(X)
-    rows = numbers(covariance)
-    if rows.ndim == 2 and rows.shape[1] == n and (len(rows) != n or not np.allclose(rows, rows.T)):
-        if not np.all(np.isfinite(rows)):
-            raise ValueError("the rows given as covariance must be all finite; they hold NaN or infinite entries")
-        return _from_rows(rows)
-    variances, directions = eigen_directions(covariance, n)
-    nodes, weights = gauss_nodes(variances, variances / n, N_NODES)
+        raise ValueError(
+            f"covariance must be variances or a matrix; got {covariance!r}; to estimate it from the rows "
+            "of X pass unlabelled=X"
+        )
+    variances, _ = eigen_directions(covariance, n_features)
+    nodes, weights = gauss_nodes(variances, variances / n_features, N_NODES)
     return Spectrum(nodes, weights)
 
 
-def _from_rows(rows: Array) -> Spectrum:
-    k, n = rows.shape
-    if k < 12:
-        raise ValueError(f"{k} rows are too few to estimate a covariance; give at least 12, or its eigenvalues")
-    rows = np.asarray(rows, float)
+def _from_rows(rows: Array, n_features: int) -> Spectrum:
+    if rows.ndim != 2 or rows.shape[1] != n_features:
+        raise ValueError(f"unlabelled must be rows of shape (k, {n_features}); got shape {rows.shape}")
+    if len(rows) < 12:
+        raise ValueError(
+            f"{len(rows)} unlabelled rows are too few to estimate a covariance; give at least 12, or its eigenvalues"
+        )
     if not 0 < np.ptp(rows, axis=0).max() <= np.abs(rows).max() * 2 <= 1e100:
-        raise ValueError("a covariance can only be estimated from rows that vary, by less than 1e100; rescale them")
+        raise ValueError(
+            "unlabelled rows must vary, by less than 1e100, for a covariance to be estimated; rescale them"
+        )
     values, frequencies = population_spectrum(rows)
     nodes, weights = gauss_nodes(values, values * frequencies, N_NODES)
     return Spectrum(nodes, weights)

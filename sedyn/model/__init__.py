@@ -4,13 +4,20 @@ from .activations import ACTIVATIONS, Activation
 from .covariance import eigen_directions, gauss_nodes
 from .features import block_variances, power_law_variances, random_signal, sample_features
 from .losses import LOSSES, METRICS, Loss, Metrics
-from .network import Network, Weights
-from .overlaps import Overlaps, joint_loadings, realization
-from .population import gaussian_points, metric_integrals, orthonormalise, population_error, population_errors
+from .network import Network, Small, Weights
+from .overlaps import Overlaps
+from .population import (
+    gaussian_points,
+    metric_integrals,
+    orthonormalise,
+    overlaps_and_errors,
+    population_error,
+    population_errors,
+)
 from .problem import Problem, validate_problem
 from .recording import Recording
 from .teachers import LINKS, MULTI_LINKS, MultiIndex, SingleIndex, Teacher
-from .training import Rule, Training
+from .training import Moving, Rule, Training
 
 __all__ = [
     "ACTIVATIONS",
@@ -21,6 +28,7 @@ __all__ = [
     "METRICS",
     "MULTI_LINKS",
     "Metrics",
+    "Moving",
     "MultiIndex",
     "Network",
     "Overlaps",
@@ -28,6 +36,7 @@ __all__ = [
     "Recording",
     "Rule",
     "SingleIndex",
+    "Small",
     "Teacher",
     "Training",
     "Weights",
@@ -35,14 +44,13 @@ __all__ = [
     "eigen_directions",
     "gauss_nodes",
     "gaussian_points",
-    "joint_loadings",
     "metric_integrals",
     "orthonormalise",
+    "overlaps_and_errors",
     "population_error",
     "population_errors",
     "power_law_variances",
     "random_signal",
-    "realization",
     "sample_features",
     "validate_problem",
 ]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from ..common import Array, elementwise, shown
+from ..common import Array, Noun, elementwise, shown
 from .losses import central_difference
 
 
-@dataclass(frozen=True)
-class Activation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Activation(Noun):
     """A scalar function with its first two derivatives.
 
     Each of ``derivative`` and ``second`` is called as ``(a, h)`` with ``h = value(a)`` already
@@ -35,6 +35,11 @@ class Activation:
             raise TypeError(
                 f"an Activation needs callables value (a), derivative and second (a, h); got {shown(functions)}"
             )
+
+    def __reduce__(self):  # a registered name travels between processes, the functions behind it need not
+        if ACTIVATIONS.get(self.name) is self:
+            return as_activation, (self.name,)
+        return Activation, (self.name, self.value, self.derivative, self.second, self.smooth)
 
 
 def _gauss(a: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common import Array, numbers
+from ..common import Array, numbers, shown
 
 
 def gauss_nodes(values: Array, weights: Array, n_nodes: int) -> tuple[Array, Array]:
@@ -45,8 +45,8 @@ def eigen_directions(covariance, n_features: int) -> tuple[Array, Array | None]:
     given = numbers(covariance)
     if given.shape not in ((n_features,), (n_features, n_features)) or not np.all(np.isfinite(given)):
         raise ValueError(
-            f"covariance must be {n_features} eigenvalues, a matrix ({n_features}, {n_features}), or for the estimator "
-            f"'empirical' or unlabelled rows (k, {n_features}), all finite; got shape {given.shape}"
+            f"covariance must be {n_features} variances or a symmetric ({n_features}, {n_features}) matrix, all "
+            f"finite; got {shown(covariance)}"
         )
     if given.ndim == 2 and not np.allclose(given, given.T):
         gap = np.abs(given - given.T).max()
@@ -58,3 +58,14 @@ def eigen_directions(covariance, n_features: int) -> tuple[Array, Array | None]:
             f"the largest {variances.max():.3g} (at most 1e30)"
         )
     return np.maximum(variances, 0), directions
+
+
+def covariance_root(covariance, n_features: int) -> Array:
+    """Sigma^(1/2): (n,) for variances, else (n, n) and symmetric. ValueError as for `eigen_directions`."""
+    variances, directions = eigen_directions(covariance, n_features)
+    return np.sqrt(variances) if directions is None else (directions * np.sqrt(variances)) @ directions.T
+
+
+def times_root(rows: Array, root: Array) -> Array:
+    """Rows (.., n) times Sigma^(1/2)."""
+    return rows * root if root.ndim == 1 else rows @ root

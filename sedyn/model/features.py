@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..common import Array, generator, integer, number, numbers, require_memory, shown
-from .covariance import eigen_directions
+from .covariance import covariance_root, times_root
 
 
 def _sparse(rng, shape, density):
@@ -29,37 +29,41 @@ _PARAMETERS = {
 }
 
 
-def sample_features(features, shape: tuple[int, int], rng=None, covariance=None) -> Array:
+def sample_features(n_samples: int, n_features: int, *, features="gaussian", covariance=None, rng=None) -> Array:
     """Draw a feature matrix with independent entries of mean 0 and variance 1, or its product with Sigma^(1/2).
 
     Parameters
     ----------
+    n_samples, n_features : int
     features : str, pair or callable
         ``"gaussian"``, ``"rademacher"``, ``"uniform"``, ``"laplace"``; ``("student_t", df)`` with df > 2 degrees of
         freedom; ``("sparse", density)``, a Gaussian kept with that probability and rescaled; or a callable
         ``(rng, shape) -> array``.
-    shape : (n_samples, n_features)
-    rng : None, int or numpy Generator
     covariance : None, (n_features,) or (n_features, n_features) array
-        Sigma: the variance of each feature, as from `block_variances` and `power_law_variances`, or a matrix.
+        Sigma: the variance of each feature, as from `block_variances` and `power_law_variances`, or a symmetric matrix.
+    rng : None, int or numpy Generator
+
+    Returns
+    -------
+    (n_samples, n_features) array
+
+    Raises
+    ------
+    ValueError
+        For unknown features, a callable that returns something else, or a covariance that is none.
 
     Examples
     --------
     >>> import sedyn
-    >>> sedyn.sample_features(("student_t", 10), (2, 3), rng=0).shape
+    >>> sedyn.sample_features(2, 3, features=("student_t", 10), rng=0).shape
     (2, 3)
     """
-    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
-        raise ValueError(f"shape must be (n_samples, n_features); got {shown(shape)}")
-    shape = integer(shape[0], "shape[0], n_samples,"), integer(shape[1], "shape[1], n_features,")
+    shape = integer(n_samples, "n_samples"), integer(n_features, "n_features")
     n_bytes = 16.0 * shape[0] * shape[1]
     require_memory(n_bytes, f"a feature matrix of shape {shape}", "lower n_samples or n_features")
-    rng, root = generator(rng), None
-    if covariance is not None:
-        variances, directions = eigen_directions(covariance, shape[1])
-        root = np.sqrt(variances) if directions is None else (directions * np.sqrt(variances)) @ directions.T
-    X = _independent(features, shape, rng)
-    return X if root is None else X * root if root.ndim == 1 else X @ root
+    root = None if covariance is None else covariance_root(covariance, shape[1])
+    X = _independent(features, shape, generator(rng))
+    return X if root is None else times_root(X, root)
 
 
 def _independent(features, shape, rng) -> Array:
@@ -125,7 +129,7 @@ def power_law_variances(n_features: int, exponent: float) -> Array:
     return variances / variances.mean()
 
 
-def random_signal(n_features: int, norm: float = 1.0, rng=None) -> Array:
+def random_signal(n_features: int, *, norm: float = 1.0, rng=None) -> Array:
     """A Gaussian direction mu in R^n_features with |mu| = norm exactly.
 
     Examples

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from ..common import Array, elementwise, shown
+from ..common import Array, Noun, elementwise, shown
 
 
-@dataclass(frozen=True)
-class Loss:
+@dataclass(frozen=True, eq=False, repr=False)
+class Loss(Noun):
     """A loss l(f, y) by its derivatives in the output f, which is all that training needs.
 
     ``smooth`` is False where the first derivative jumps: `second` then misses a delta function, and whatever needs the
@@ -27,6 +27,11 @@ class Loss:
     def __post_init__(self):
         if not (callable(self.derivative) and callable(self.second)):
             raise TypeError(f"a Loss needs two callables (f, y); got {shown((self.derivative, self.second))}")
+
+    def __reduce__(self):  # as that of an activation
+        if LOSSES.get(self.name) is self:
+            return as_loss, (self.name,)
+        return Loss, (self.name, self.derivative, self.second, self.smooth)
 
 
 def _margin_slope(f, y):

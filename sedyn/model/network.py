@@ -7,8 +7,8 @@ numbers and N samples make an array of shape (q, N).
 symbol   name                                           shape
 ======== ============================================== ===================
 u        first-layer preactivation, without its bias    (q, N)
-V        deep weights (W_2, .., W_L)                    (fan_in, fan_out) each
-         and then, if any, the biases (b_1, .., b_L)    (width,) each
+V        small weights: deep weights (W_2, .., W_L)     (fan_in, fan_out) each
+         and, if any, the biases (b_1, .., b_L)         (width,) each
 f        output of the network                          (N,)
 S        d loss / d u                                   (q, N)
 J        dS / du, the full Hessian of the loss in u     (q, q, N)
@@ -17,17 +17,42 @@ J        dS / du, the full Hessian of the loss in u     (q, q, N)
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import NamedTuple
 
 import numpy as np
 
-from ..common import Array, finite_array, generator, instance, integer, numbers, require_memory, shown
+from ..common import Array, Noun, finite_array, generator, instance, integer, numbers, require_memory, shown
 from .activations import SMOOTH_NAMES, Activation, as_activation
 from .losses import LOSSES, Loss
 
 
-@dataclass(frozen=True)
-class Weights:
+class Small(NamedTuple):
+    """All weights but W_1 (V in theory 1): deep weights W_2, .., W_L, and the biases b_1, .., b_L of a network with
+    biases. Arrays may have leading axes in common, such as the steps."""
+
+    deep: tuple[Array, ...]
+    biases: tuple[Array, ...] = ()
+
+    def map(self, function: Callable[..., Array], *others: Small) -> Small:
+        """The function of every array, and of those of others in its place."""
+        parts = zip(self, *others, strict=True)
+        return Small(*(tuple(map(function, *arrays)) for arrays in parts))
+
+    @staticmethod
+    def stacked(steps: Sequence[Small]) -> Small:
+        """Several as one, along a new first axis."""
+        return steps[0].map(lambda *arrays: np.stack(arrays), *steps[1:])
+
+    def layers(self) -> list[tuple[Array | None, Array | None]]:
+        """W_l and b_l for l = 1..L; None for W_1, and where there are no biases."""
+        return list(zip_longest((None, *self.deep), self.biases))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Weights(Noun):
     """First-layer weights (n_features, q), the deep weights W_2, .., W_L, each (fan_in, fan_out), and the biases
     b_1, .., b_L, each (width,), of a network that has them."""
 
@@ -36,13 +61,13 @@ class Weights:
     biases: tuple[Array, ...] = ()
 
     @property
-    def small(self) -> tuple[Array, ...]:
-        """All but W_1: the deep weights, then the biases."""
-        return (*self.deep, *self.biases)
+    def small(self) -> Small:
+        """All but W_1."""
+        return Small(tuple(self.deep), tuple(self.biases))
 
 
-@dataclass(frozen=True)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Noun):
     """A fully connected network with a scalar output (theory 1).
 
     Parameters
@@ -109,15 +134,15 @@ class Network:
         """Shapes of W_2, .., W_L."""
         return tuple(zip(self.widths[:-1], self.widths[1:], strict=True))
 
-    def init(self, n_features: int, rng=None, scale=1.0) -> Weights:
+    def init(self, n_features: int, *, scale=1.0, rng=None) -> Weights:
         """Draw weights: W_1 with entries N(0, 1/n_features), W_l with entries N(0, 1/fan_in), times `scale`; biases 0.
 
         Parameters
         ----------
         n_features : int
-        rng : None, int or numpy Generator
         scale : float or sequence of L floats
             Multiplies the standard deviation, of every layer or layer by layer.
+        rng : None, int or numpy Generator
         """
         n_features, scales = integer(n_features, "n_features"), numbers(scale)
         if scales.shape not in ((), (self.n_layers,)) or not np.all(np.abs(scales) < 1e300):
@@ -141,10 +166,9 @@ class Network:
             raise ValueError(f"weights.first must have shape (n_features, {self.widths[0]}); got {first.shape}")
         if X.ndim != 2 or X.shape[1] != len(first):
             raise ValueError(f"X must have {len(first)} columns, like weights.first has rows; got shape {X.shape}")
-        deep, biases = self.validate_small(weights.deep, weights.biases)
-        return self.output((X @ first).T, [*deep, *biases])
+        return self.output((X @ first).T, self.validate_small(weights.deep, weights.biases))
 
-    def validate_small(self, deep, biases=(), dtype=np.float64) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    def validate_small(self, deep, biases=(), dtype=np.float64) -> Small:
         """Deep weights and biases as arrays of `dtype`; ValueError when they do not fit or are not finite."""
         deep, biases = (
             tuple(np.ascontiguousarray(numbers(W), dtype) for W in part) if isinstance(part, (tuple, list)) else ()
@@ -161,7 +185,7 @@ class Network:
             )
         if not all(np.all(np.isfinite(W)) for W in (*deep, *biases)):
             raise ValueError("deep weights and biases must be finite; got NaN or infinite entries")
-        return deep, biases
+        return Small(deep, biases)
 
     def require_smooth(self, who: str, loss: Loss) -> None:
         """Raise ValueError, naming smooth relatives, when an activation or the loss has a kink: its Hessian would hold
@@ -177,29 +201,24 @@ class Network:
                 f"delta function); use a smooth relative: {SMOOTH_NAMES} (softplus, gelu or silu are closest to relu)"
             )
 
-    # ---- one sample's loss (theory 1), on columns; V are all small weights; nothing below validates
+    # ---- one sample's loss (theory 1), on columns; nothing below validates
 
-    def output(self, u: Array, V) -> Array:
+    def output(self, u: Array, V: Small) -> Array:
         """f of preactivations u (q, N), shape (N,); u and V may have leading axes in common."""
-        deep, biases = self._layers(V)
-        h = self._acts[0].value(_shifted(u, biases[0]))
-        for W, b, act in zip(deep, biases[1:], self._acts[1:], strict=True):
-            h = act.value(_shifted(np.swapaxes(W, -1, -2) @ h, b))
-        return h[..., 0, :]
+        return self.forward(u, V)[1][-1][..., 0, :]
 
-    def forward(self, u: Array, V) -> tuple[list[Array], list[Array]]:
-        """Preactivations and activations of every layer."""
-        deep, biases = self._layers(V)
-        a = [_shifted(u, biases[0])]
-        h = [self._acts[0].value(a[0])]
-        for W, b, act in zip(deep, biases[1:], self._acts[1:], strict=True):
-            a.append(_shifted(W.T @ h[-1], b))
+    def forward(self, u: Array, V: Small) -> tuple[list[Array], list[Array]]:
+        """Preactivations and activations of every layer, likewise."""
+        a, h = [], [u]
+        for (W, b), act in zip(V.layers(), self._acts, strict=True):
+            z = h[-1] if W is None else np.swapaxes(W, -1, -2) @ h[-1]
+            a.append(z if b is None else z + b[..., None])
             h.append(act.value(a[-1]))
-        return a, h
+        return a, h[1:]
 
     def gradients(
-        self, u: Array, y: Array, V, loss: Loss = LOSSES["squared"], weight: Array | None = None
-    ) -> tuple[Array, list[Array], Array]:
+        self, u: Array, y: Array, V: Small, loss: Loss = LOSSES["squared"], weight: Array | None = None
+    ) -> tuple[Array, Small, Array]:
         """Backpropagation of the loss, times the `weight` (N,) of each sample.
 
         Returns S (q, N), the gradients in V summed over the N samples, and the residuals f - y (N,).
@@ -215,33 +234,23 @@ class Network:
                 bias_gradients.append(delta.sum(axis=1))
             if level:
                 V_gradients.append(h[level - 1] @ delta.T)
-                g = V[level - 1] @ delta
-        return delta, V_gradients[::-1] + bias_gradients[::-1], h[-1][0] - y
+                g = V.deep[level - 1] @ delta
+        return delta, Small(tuple(V_gradients[::-1]), tuple(bias_gradients[::-1])), h[-1][0] - y
 
-    def hessian(self, u: Array, y: Array, V, loss: Loss = LOSSES["squared"]) -> Array:
+    def hessian(self, u: Array, y: Array, V: Small, loss: Loss = LOSSES["squared"]) -> Array:
         """J = dS/du, the full Hessian of the loss in u (not Gauss-Newton), shape (q, q, N), by forward over reverse."""
         a, h = self.forward(u, V)
-        deep, _ = self._layers(V)
         first = [act.derivative(x, v) for act, x, v in zip(self._acts, a, h, strict=True)]
         second = [act.second(x, v) for act, x, v in zip(self._acts, a, h, strict=True)]
         q, n = u.shape
         # forward: da[l][k], the derivative of a_l when u moves along coordinate k
         da = [np.broadcast_to(np.eye(q, dtype=u.dtype)[:, :, None], (q, q, n))]
-        for level, W in enumerate(deep):
+        for level, W in enumerate(V.deep):
             da.append(np.matmul(W.T, first[level] * da[-1]))
         g = loss.derivative(h[-1][0], y)[None]
         dg = loss.second(h[-1][0], y) * first[-1] * da[-1]
-        for level in range(len(deep), 0, -1):
+        for level in range(len(V.deep), 0, -1):
             delta = g * first[level]
             ddelta = dg * first[level] + g * second[level] * da[level]
-            g, dg = deep[level - 1] @ delta, np.matmul(deep[level - 1], ddelta)
+            g, dg = V.deep[level - 1] @ delta, np.matmul(V.deep[level - 1], ddelta)
         return np.swapaxes(dg * first[0] + g * second[0] * da[0], 0, 1)
-
-    def _layers(self, V):
-        """V as the deep weights and one bias per layer, None where there are none."""
-        n_deep = self.n_layers - 1
-        return V[:n_deep], V[n_deep:] if self.bias else [None] * self.n_layers
-
-
-def _shifted(a: Array, bias: Array | None) -> Array:
-    return a if bias is None else a + bias[..., None]

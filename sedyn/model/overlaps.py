@@ -17,19 +17,21 @@ A_0      U_0 = A_0 F_0                                        (q, B (k + q))
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from ..common import Array, Result, finite_array, instance, integer, numbers, shown
+from ..common import Array, Result, brief, finite_array, generator, instance, integer, numbers, require_memory, shown
 from .covariance import eigen_directions
-from .network import Weights
+from .network import Small, Weights
 
 N_BLOCKS = 8  # that a covariance of many different variances is cut into
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Overlaps(Result):
-    """All that the theory knows of an individual initialization.
+    """Initial overlaps: all that the theory knows of an individual initialization.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ class Overlaps(Result):
         G_0 = W_1^T W_1.
     cross : (q,)
         c_0 = W_1^T mu; (q, k) for k signals.
-    signal_norm2 : float
+    signal_gram : float
         |mu|^2; the Gram matrix (k, k) of k signals.
     deep : tuple of (fan_in, fan_out)
         W_2, .., W_L.
@@ -45,72 +47,84 @@ class Overlaps(Result):
         b_1, .., b_L, of a network that has them.
     blocks : (B, 2), optional
         For correlated features: the fraction of directions and the variance of each block. `gram`, `cross` and
-        `signal_norm2` then have a first axis of length B, the overlaps within each block (theory 6).
+        `signal_gram` then have a first axis of length B, the overlaps within each block (theory 6).
+
+    Attributes
+    ----------
+    gram, cross, signal_gram : (B, q, q), (B, q, k), (B, k, k)
+        The same, always with an axis of blocks and one of signals.
+    blocks : (B, 2)
+        ((1, 1),) for independent features of variance 1.
 
     Raises
     ------
     ValueError
-        When [[gram, cross], [cross^T, signal_norm2]] is not the Gram matrix of any vectors.
+        When [[gram, cross], [cross^T, signal_gram]] is not the Gram matrix of any vectors.
 
     Examples
     --------
     >>> import sedyn
     >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
     >>> overlaps = sedyn.Overlaps.of(network.init(500, rng=0), sedyn.random_signal(500, rng=1))
-    >>> overlaps.gram.shape, overlaps.cross.shape, round(overlaps.signal_norm2, 12)
-    ((2, 2), (2,), 1.0)
+    >>> overlaps.gram.shape, overlaps.cross.shape, overlaps.signal_gram.round(12).tolist()
+    ((1, 2, 2), (1, 2, 1), [[[1.0]]])
     """
 
     gram: Array
     cross: Array
-    signal_norm2: float | Array
+    signal_gram: Any
     deep: tuple[Array, ...]
     biases: tuple[Array, ...] = ()
-    blocks: Array | None = None
+    blocks: Any = None
 
     def __post_init__(self):
-        for name, part in (("deep", self.deep), ("biases", self.biases)):
+        for name in ("deep", "biases"):
+            part = getattr(self, name)
             if not isinstance(part, (tuple, list)):
                 raise TypeError(f"{name} must be a tuple of arrays, one per layer; got {shown(part)}")
-        gram, cross, norm2 = (
+            object.__setattr__(self, name, tuple(finite_array(W, f"{name}, like all overlaps,") for W in part))
+        gram, cross, signal = (
             finite_array(getattr(self, name), f"{name}, like all overlaps,")
-            for name in ("gram", "cross", "signal_norm2")
+            for name in ("gram", "cross", "signal_gram")
         )
-        deep = tuple(finite_array(W, "deep, like all overlaps,") for W in self.deep)
-        biases = tuple(finite_array(b, "biases, like all overlaps,") for b in self.biases)
         blocks = np.ones((1, 2)) if self.blocks is None else numbers(self.blocks)
         if blocks.ndim != 2 or blocks.shape[1] != 2 or not np.all((blocks > 0) & (blocks < np.inf)):
             raise ValueError(f"blocks must hold pairs (fraction > 0, variance > 0), finite; got {shown(self.blocks)}")
         if blocks[:, 0].sum() > 1 + 1e-8:
             raise ValueError(f"the fractions of the blocks add up to {blocks[:, 0].sum():.6g}, more than 1")
-        lead = () if self.blocks is None else (len(blocks),)
-        q, k = (gram.shape or (0,))[-1], (cross.shape[1 + len(lead) :] or (1,))[0]
+        many, given = (gram.ndim == 3 or len(blocks) > 1), (gram.shape, cross.shape, signal.shape)
+        lead, q = ((len(blocks),) if many else ()), (gram.shape or (0,))[-1]
+        k = cross.shape[-1] if cross.ndim == len(lead) + 2 else 1
         if gram.shape != (*lead, q, q) or cross.shape not in ((*lead, q), (*lead, q, k)):
             raise ValueError(
-                f"gram must be (q, q) and cross (q,) or (q, k) with the same q{', in each block' if lead else ''}; "
-                f"got {gram.shape} and {cross.shape}"
+                f"gram must be (q, q) and cross (q,) or (q, k) with the same q{', in each block' if many else ''}; "
+                f"got {given[0]} and {given[1]}"
             )
-        if norm2.shape != (*lead, *cross.shape[1 + len(lead) :] * 2):
+        if signal.shape not in ((*lead, k, k), lead if k == 1 else (*lead, k, k)):
             raise ValueError(
-                f"signal_norm2 must be a number, or (k, k) for cross (q, k){', in each block' if lead else ''}; "
-                f"got shape {norm2.shape} beside cross {cross.shape}"
+                f"signal_gram must be a number, or (k, k) for cross (q, k){', in each block' if many else ''}; "
+                f"got shape {given[2]} beside cross {given[1]}"
             )
-        largest = max(np.abs(part).max(initial=0) for part in (gram, cross, norm2, blocks))
+        largest = max(np.abs(part).max(initial=0) for part in (gram, cross, signal, blocks))
         if not q or not k or largest > 1e100:
             raise ValueError(
-                f"gram, cross, signal_norm2 and blocks must hold numbers, none beyond 1e100 in size; got "
+                f"gram, cross, signal_gram and blocks must hold numbers, none beyond 1e100 in size; got "
                 f"gram {gram.shape}, cross {cross.shape}, and {largest:.3g} as the largest"
             )
-        for name, value in (("gram", gram), ("cross", cross), ("signal_norm2", norm2 if norm2.ndim else float(norm2))):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "deep", deep)
-        object.__setattr__(self, "biases", biases)
-        object.__setattr__(self, "blocks", None if self.blocks is None else blocks)
-        self._check_positive(*self.by_block())
+        shapes: dict[str, Any] = {
+            "gram": (gram, q, q),
+            "cross": (cross, q, k),
+            "signal_gram": (signal, k, k),
+            "blocks": (blocks, 2),
+        }
+        for name, (value, *sizes) in shapes.items():
+            object.__setattr__(self, name, value.reshape(len(blocks), *sizes))
+        self._check_positive()
 
-    def _check_positive(self, gram, cross, signal):
+    def _check_positive(self):
+        gram, cross, signal = self._scaled
         scale = max(np.abs(gram).max(), 1e-300)
-        for name, matrix in (("gram", gram), ("signal_norm2", signal)):
+        for name, matrix in (("gram", gram), ("signal_gram", signal)):
             gap = np.abs(matrix - matrix.swapaxes(1, 2)).max()
             if gap > 1e-10 * max(np.abs(matrix).max(), 1e-300):
                 raise ValueError(f"{name} must be symmetric; it differs from its transpose by {gap:.3g}")
@@ -118,18 +132,32 @@ class Overlaps(Result):
         lost = cross - cross @ np.linalg.pinv(signal, hermitian=True) @ signal
         if np.linalg.eigvalsh(signal).min() < -1e-8 * np.abs(signal).max() or np.abs(lost).max() > 1e-8 * scale**0.5:
             raise ValueError(
-                "signal_norm2 must be >= 0 (positive semidefinite), and cross 0 where it is 0; "
-                f"got {self.signal_norm2} and cross {self.cross}"
+                "signal_gram must be >= 0 (positive semidefinite), and cross 0 where it is 0; "
+                f"got {signal.squeeze().tolist()} and cross {cross.squeeze().tolist()}"
             )
         *_, smallest = joint_loadings(gram, cross, signal)
         if smallest < -1e-8 * scale:
             raise ValueError(
-                "gram and cross fit no weights: gram - cross cross^T / signal_norm2 must be positive semidefinite, "
+                "gram and cross fit no weights: gram - cross cross^T / signal_gram must be positive semidefinite, "
                 f"its smallest eigenvalue is {smallest:.3g}; measure both with Overlaps.of, or lower cross"
             )
 
+    def _summary(self):
+        (B, q, k), each = self.cross.shape, "in each block, " if len(self.blocks) > 1 else ""
+        diagonal = ", ".join(f"{x:.3g}" for x in np.diagonal(self.gram.sum(axis=0)))
+        rows = {
+            "sizes": f"{q} neurons, {k} signal{'s' * (k > 1)}, {B} block{'s' * (B > 1)} of features",
+            "gram": f"{each}(q, q) = ({q}, {q}); |W_1|^2 of each neuron: {diagonal}",
+            "cross": f"{each}(q, k) = ({q}, {k}); largest {np.abs(self.cross).max():.3g}",
+            "signal_gram": f"{each}(k, k); trace {np.trace(self.signal_gram.sum(axis=0)):.3g}",
+            "deep": brief(self.deep),
+        }
+        rows |= {"biases": brief(self.biases)} if self.biases else {}
+        blocks = ", ".join(f"({share:.3g}, {variance:.3g})" for share, variance in self.blocks[:8])
+        return rows | ({"blocks": f"(fraction, variance): {blocks}{', ..' if B > 8 else ''}"} if each else {})
+
     @classmethod
-    def of(cls, weights: Weights, signal: Array, covariance=None, n_blocks: int = N_BLOCKS) -> Overlaps:
+    def of(cls, weights: Weights, signal: Array, *, covariance=None, n_blocks: int = N_BLOCKS) -> Overlaps:
         """Measure the overlaps of weights with a signal mu (n_features,), or with k signals (n_features, k).
 
         For correlated features give their `covariance`, n_features variances or a matrix. Variances that take more than
@@ -153,9 +181,9 @@ class Overlaps(Result):
             raise ValueError(
                 f"weights.first and signal must not exceed 1e20 in size; got {largest:.3g}; lower their scale"
             )
+        mu = mu.reshape(len(first), -1)
         if covariance is None:
-            norm2 = mu.T @ mu
-            return cls(first.T @ first, first.T @ mu, norm2, weights.deep, weights.biases)
+            return cls(first.T @ first, first.T @ mu, mu.T @ mu, weights.deep, weights.biases)
         variances, directions = eigen_directions(covariance, len(first))
         if directions is not None:
             first, mu = directions.T @ first, directions.T @ mu
@@ -163,65 +191,89 @@ class Overlaps(Result):
         for members in _groups(variances, n_blocks):
             mean = variances[members].mean()
             scale = np.sqrt(variances[members] / mean)[:, None]
-            W, s = scale * first[members], (scale if mu.ndim == 2 else scale[:, 0]) * mu[members]
+            W, s = scale * first[members], scale * mu[members]
             parts.append((W.T @ W, W.T @ s, s.T @ s, (len(members) / len(first), mean)))
-        gram, cross, norm2, blocks = (np.array(part) for part in zip(*parts, strict=True))
-        return cls(gram, cross, norm2, weights.deep, weights.biases, blocks)
+        gram, cross, signal_gram, blocks = (np.array(part) for part in zip(*parts, strict=True))
+        return cls(gram, cross, signal_gram, weights.deep, weights.biases, blocks)
+
+    def realize(self, n_features: int, *, rng=None) -> tuple[Weights, Array]:
+        """Weights and a signal with exactly these overlaps, in random directions.
+
+        With blocks, the features are those of ``sedyn.block_variances(n_features, overlaps.blocks)``: each block has
+        its own. Returns `Weights` and a signal (n_features,), or (n_features, k) for k signals.
+
+        Raises ValueError when a block has too few features for its overlaps, k + q.
+
+        Examples
+        --------
+        >>> import numpy as np, sedyn
+        >>> overlaps = sedyn.Overlaps([[1.0, 0.3], [0.3, 0.8]], [0.5, 0.0], 1.0, deep=([[1.0], [-0.5]],))
+        >>> weights, signal = overlaps.realize(50, rng=0)
+        >>> bool(np.allclose(weights.first.T @ weights.first, overlaps.gram[0]))
+        True
+        """
+        n_features, rng, (q, k) = integer(n_features, "n_features"), generator(rng), self.cross.shape[1:]
+        require_memory(24.0 * n_features * (q + k), f"weights of {n_features} features", "lower n_features")
+        edges = np.round(np.cumsum(self.fractions) * n_features).astype(int)
+        sizes = np.diff(edges, prepend=0)
+        if sizes.min() < k + q:
+            raise ValueError(
+                f"n_features = {n_features} gives a block {sizes.min()} features, too few for its overlaps of {q} "
+                f"neurons and {k} signals; use more features"
+            )
+        first, signal = np.zeros((n_features, q)), np.zeros((n_features, k))
+        for b, (stop, size) in enumerate(zip(edges, sizes, strict=True)):
+            root, loadings, _ = joint_loadings(self.gram[b], self.cross[b], self.signal_gram[b])
+            frame = np.linalg.qr(rng.standard_normal((size, k + q)))[0]  # orthonormal columns
+            first[stop - size : stop], signal[stop - size : stop] = frame @ loadings.T, frame[:, :k] @ root.T
+        return Weights(first, self.deep, self.biases), signal[:, 0] if k == 1 else signal
 
     @property
-    def small(self) -> tuple[Array, ...]:
-        """The deep weights, then the biases."""
-        return (*self.deep, *self.biases)
+    def small(self) -> Small:
+        """Deep weights and biases."""
+        return Small(self.deep, self.biases)
 
     @property
     def n_indices(self) -> int:
         """k, the number of signals."""
-        return self.by_block()[1].shape[-1]
+        return self.cross.shape[2]
 
     @property
     def fractions(self) -> Array:
         """(B,), of the directions that belong to each block."""
-        return np.ones(1) if self.blocks is None else self.blocks[:, 0]
+        return self.blocks[:, 0]
 
     @property
     def variances(self) -> Array:
         """(B,), of the features in each block."""
-        return np.ones(1) if self.blocks is None else self.blocks[:, 1]
+        return self.blocks[:, 1]
 
-    def by_block(self) -> tuple[Array, Array, Array]:
-        """gram (B, q, q), cross (B, q, k) and signal Gram (B, k, k), always with both axes, of the weights and signals
-        times the square root of the block's variance."""
-        B, q = len(self.variances), self.gram.shape[-1]
+    @cached_property
+    def _scaled(self) -> tuple[Array, Array, Array]:
+        """The three of weights and signals times the square root of the block's variance."""
         scale = self.variances[:, None, None]
-        cross = self.cross.reshape(B, q, -1)
-        k = cross.shape[-1]
-        return scale * self.gram.reshape(B, q, q), scale * cross, scale * np.reshape(self.signal_norm2, (B, k, k))
+        return scale * self.gram, scale * self.cross, scale * self.signal_gram
 
-    def joint(self) -> tuple[Array, Array]:
-        """Root (k, k) and loadings (q, k + q) of the law of Z and U_0 on a fresh sample, as `joint_loadings`."""
-        root, loadings, _ = joint_loadings(*(part.sum(axis=0) for part in self.by_block()))
-        return root, loadings
+    @property
+    def total(self) -> tuple[Array, Array, Array]:
+        """Covariances of U_0 (q, q), of U_0 and Z (q, k), and of Z (k, k), on a fresh sample."""
+        gram, cross, signal_gram = (part.sum(axis=0) for part in self._scaled)
+        return gram, cross, signal_gram
 
+    @cached_property
+    def _by_block(self) -> tuple[Array, Array]:
+        return joint_loadings(*self._scaled)[:2]
+
+    @cached_property
     def loadings(self) -> Array:
         """A_0 (q, B (k + q)): U_0 = A_0 F_0."""
-        _, loadings, _ = joint_loadings(*self.by_block())
-        return np.concatenate(loadings, axis=1)
+        return np.concatenate(self._by_block[1], axis=1)
 
+    @cached_property
     def signal_loadings(self) -> Array:
         """(k, B (k + q)): Z = signal_loadings F_0."""
-        gram, cross, signal = self.by_block()
-        root, *_ = joint_loadings(gram, cross, signal)
-        return np.concatenate(
-            [np.concatenate([r, np.zeros(r.shape[:1] + gram.shape[-1:])], axis=1) for r in root], axis=1
-        )
-
-
-def realization(overlaps: Overlaps, n_features: int, rng: np.random.Generator) -> tuple[Weights, Array]:
-    """Weights and a signal (n_features,) with exactly these overlaps, of one signal and no blocks, in random
-    directions."""
-    loadings = overlaps.loadings()
-    frame = np.linalg.qr(rng.standard_normal((n_features, loadings.shape[1])))[0]  # orthonormal columns
-    return Weights(frame @ loadings.T, overlaps.deep), frame @ overlaps.signal_loadings()[0]
+        q, k = self.cross.shape[1:]
+        return np.concatenate([np.hstack([root, np.zeros((k, q))]) for root in self._by_block[0]], axis=1)
 
 
 def joint_loadings(gram: Array, cross: Array, signal: Array) -> tuple[Array, Array, float]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from scipy import special
 
 from ..common import Array, finite_array, generator, integer, require_memory, shown
-from .covariance import eigen_directions
-from .network import Network
-from .overlaps import Overlaps
+from .covariance import covariance_root, times_root
+from .losses import Metrics
+from .network import Network, Small
+from .overlaps import Overlaps, joint_loadings
 from .problem import validate_problem
 from .teachers import Teacher
 from .training import Training
 
-INTEGRAL_POINTS = 2**12  # at least: an error of about 0.1 %, and cheap beside the paths
+INTEGRAL_PATHS = 2**12  # at least: an error of about 0.1 %, and cheap beside the paths
 INTEGRAL_SIZE = 2**17  # preactivations handled at once
 
 
-def gaussian_points(dim: int, n_points: int, rng: np.random.Generator, quasi: bool = True) -> Array:
-    """Standard Gaussian points (dim, n_points) with sample mean 0 and sample covariance exactly the identity.
+def gaussian_points(dim: int, n_paths: int, rng: np.random.Generator, quasi: bool = True) -> Array:
+    """Standard Gaussian points (dim, n_paths) with sample mean 0 and sample covariance exactly the identity.
 
     Scrambled Sobol points (`quasi`) or independent ones, then whitened, which makes every linear and quadratic
     moment exact (theory 4).
@@ -28,11 +27,11 @@ def gaussian_points(dim: int, n_points: int, rng: np.random.Generator, quasi: bo
     if quasi:
         from scipy.stats import qmc  # takes half a second to import: not before points are drawn
 
-        uniform = qmc.Sobol(dim, scramble=True, rng=rng).random_base2(int(np.ceil(np.log2(n_points))))[:n_points]
+        uniform = qmc.Sobol(dim, scramble=True, rng=rng).random_base2(int(np.ceil(np.log2(n_paths))))[:n_paths]
         # the points are multiples of 2^-30, zero included: move them to the middle of their cells
         points = special.ndtri(uniform.T + 2.0**-31)
     else:
-        points = rng.standard_normal((dim, n_points))
+        points = rng.standard_normal((dim, n_paths))
     return orthonormalise(points - points.mean(axis=1, keepdims=True))
 
 
@@ -44,26 +43,30 @@ def orthonormalise(rows: Array) -> Array:
     return rows
 
 
-def metric_integrals(network, teacher, metrics, root, loadings, small, n_points, rng) -> Array:
-    """Every metric of f(U) against Y for Z = root zeta, U = loadings_t (zeta, zeta') at each t (`joint_loadings`)."""
-    n_points, k, q = max(n_points, INTEGRAL_POINTS), len(root), loadings.shape[1]
-    xi, points = np.split(gaussian_points(1 + k + q, n_points, rng), [1])
+def metric_integrals(network, teacher, metrics, gram, cross, signal_gram, small, n_paths, rng) -> Array:
+    """Every metric of f(U) against Y for Gaussian U and Z of these covariances (.., q, q), (.., q, k) and (k, k), with
+    one leading axis (steps), and small weights that have it too; on the same paths for all, (steps, 1 + metrics)."""
+    root, loadings, _ = joint_loadings(gram, cross, signal_gram)
+    n_paths, (steps, q, _), k = max(n_paths, INTEGRAL_PATHS), loadings.shape, len(root)
+    xi, points = np.split(gaussian_points(1 + k + q, n_paths, rng), [1])
     Y = teacher.labels(root @ points[:k], xi[0]).astype(np.float32)
     points = points.astype(np.float32)
-    V = [np.array(layer) for layer in zip(*small[: len(loadings)], strict=True)]
-    chunk = max(1, INTEGRAL_SIZE // (n_points * q))  # several steps at once, in cache
+    chunk = max(1, INTEGRAL_SIZE // (n_paths * q))  # several steps at once, in cache
     errors = []
-    for start in range(0, len(loadings), chunk):
-        B, *V_chunk = (array[start : start + chunk].astype(np.float32) for array in (loadings, *V))
-        errors += [metrics.means(f - Y, Y) for f in network.output(B @ points, V_chunk)]
+    for start in range(0, steps, chunk):
+        some = slice(start, start + chunk)
+        V = small.map(lambda W, some=some: W[some].astype(np.float32))
+        errors += [metrics.means(f - Y, Y) for f in network.output(loadings[some].astype(np.float32) @ points, V)]
     return np.array(errors)
 
 
-def population_error(network: Network, teacher: Teacher, overlaps: Overlaps, n_points: int = 2**14, rng=None) -> float:
+def population_error(
+    network: Network, teacher: Teacher, overlaps: Overlaps, *, n_paths: int = 2**14, rng=None
+) -> float:
     """Generalization error E (f(x) - y)^2 of a network with these overlaps on Gaussian features.
 
-    An integral in q + 1 dimensions over the joint Gaussian law of W_1^T x and <x, mu>, by scrambled Sobol points;
-    with ``Overlaps.of(run.final, signal)`` it replaces a test set.
+    An integral in q + k + 1 dimensions over the joint Gaussian law of W_1^T x and <x, mu>, by scrambled Sobol points,
+    at least 4096; with ``Overlaps.of(run.final, signal)`` it replaces a test set.
 
     Examples
     --------
@@ -75,39 +78,61 @@ def population_error(network: Network, teacher: Teacher, overlaps: Overlaps, n_p
     2.25
     """
     problem = validate_problem(network, Training(0.0, 0), teacher, overlaps, np.inf)
-    n_points, rng = integer(n_points, "n_points"), generator(rng)
-    require_memory(16.0 * n_points * (overlaps.loadings().shape[1] + 2), f"{n_points} points", "lower n_points")
-    root, loadings = overlaps.joint()
-    parts = network, teacher, problem.metrics, root, loadings[None], [overlaps.small]
-    return float(metric_integrals(*parts, n_points, rng)[0, 0])
+    n_paths, rng = integer(n_paths, "n_paths"), generator(rng)
+    require_memory(16.0 * n_paths * (overlaps.loadings.shape[1] + 2), f"{n_paths} paths", "lower n_paths")
+    gram, cross, signal_gram = overlaps.total
+    parts = gram[None], cross[None], signal_gram, Small.stacked([overlaps.small])
+    return float(metric_integrals(network, teacher, problem.metrics, *parts, n_paths, rng)[0, 0])
 
 
 def population_errors(
-    network: Network, teacher: Teacher, run, signal: Array, n_points: int = 2**12, rng=None, covariance=None
+    network: Network, teacher: Teacher, run, signal: Array, *, covariance=None, n_paths: int = 2**12, rng=None
 ) -> Array:
-    """`population_error` at every step of a run that kept all its first-layer weights, shape (T'+1,).
+    """`population_error` at every step where a run kept its first-layer weights, shape (len(run.first_weights_at),).
 
-    Pass a Generator, not a seed, when averaging over runs: one seed gives all of them the same integration error.
+    One set of points serves all steps. Pass a Generator, not a seed, when averaging over runs: one seed gives all of
+    them the same integration error.
 
-    Raises ValueError when the run was made without ``first_weights_at="all"``.
+    Parameters
+    ----------
+    network, teacher
+    run : Trajectory
+        Made with ``first_weights_at="all"``, or the steps wanted.
+    signal : (n_features,) or (n_features, k) array
+    covariance : None, (n_features,) or (n_features, n_features) array
+        Of the fresh features, as for `sample_features`.
+    n_paths : int
+        Of the integral, at least 4096.
+    rng : None, int or numpy Generator
+
+    Raises
+    ------
+    ValueError
+        When the run kept no first-layer weights, or the signal has another number of features.
     """
+    first = getattr(run, "first_weights", signal)
     if not hasattr(run, "weights_at"):
         raise TypeError(f"run must be a sedyn.Trajectory; got {shown(run)}")
-    rng, scale, signal = generator(rng), None, finite_array(signal, "signal")
-    n_features = len(run.weights_at(0).first)
+    if first is None:
+        raise ValueError("the run kept no first-layer weights; train with first_weights_at='all'")
+    small = Small(*(tuple(W[list(run.first_weights_at)] for W in part) for part in (run.deep_weights, run.biases)))
+    n_paths, metrics = integer(n_paths, "n_paths"), Metrics()
+    return overlaps_and_errors(network, teacher, metrics, first, small, signal, covariance, n_paths, generator(rng))[2][
+        :, 0
+    ]
+
+
+def overlaps_and_errors(network, teacher, metrics, first, small, signal, covariance, n_paths, rng):
+    """W_1^T Sigma W_1 of all pairs of steps, W_1^T Sigma mu, and all metrics on fresh rows, for W_1 (steps, n, q)."""
+    steps, n_features, q = first.shape
+    signal = finite_array(signal, "signal")
     if signal.shape[:1] != (n_features,) or signal.ndim > 2 or not signal.size:
         raise ValueError(f"signal must have shape ({n_features},) or ({n_features}, k); got {signal.shape}")
-    if covariance is not None:  # features of variance 1 with W and mu rescaled
-        scale, directions = eigen_directions(covariance, n_features)
-
-    def rescaled(W):
-        if scale is None:
-            return W
-        return (np.sqrt(scale) * (W if directions is None else directions.T @ W).T).T
-
-    errors = []
-    for t in range(len(run.train_error)):
-        weights = run.weights_at(t)
-        overlaps = Overlaps.of(replace(weights, first=rescaled(weights.first)), rescaled(signal))
-        errors.append(population_error(network, teacher, overlaps, n_points, rng))
-    return np.array(errors)
+    W, mu = first.swapaxes(1, 2), signal.reshape(n_features, -1).T
+    if covariance is not None:
+        root = covariance_root(covariance, n_features)
+        W, mu = times_root(W, root), times_root(mu, root)
+    W = W.reshape(steps * q, n_features)
+    C = (W @ W.T).reshape(steps, q, steps, q).swapaxes(1, 2)
+    c, each = (W @ mu.T).reshape(steps, q, -1), np.arange(steps)
+    return C, c, metric_integrals(network, teacher, metrics, C[each, each], c, mu @ mu.T, small, n_paths, rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .losses import Metrics, require_binary
+from .network import Small
 from .training import Rule
 
 # Training counts as diverged once the training error exceeds this multiple of its scale at the start.
@@ -24,14 +25,14 @@ class Recording:
         require_binary(f"the loss {rule.loss.name!r}", rule.loss.name, labels)
         self.n_steps, self.metrics, self.labels = rule.n_steps, metrics, labels
         self.train: list[np.ndarray] = []  # squared error, then the metrics
-        self.small: list[list[np.ndarray]] = []
+        self.small: list[Small] = []
         self.status, self.message = "ok", ""
 
-    def record_step(self, residual: np.ndarray, small: list[np.ndarray], first: np.ndarray) -> bool:
+    def record_step(self, residual: np.ndarray, small: Small, first: np.ndarray) -> bool:
         """Take in the residuals f - y and all weights of one step, `first` being W_1 or its loadings; False when
         training has diverged."""
         train, t = self.metrics.means(residual, self.labels), len(self.train)
-        largest = max(np.abs(W).max(initial=0.0) for W in (first, *small))
+        largest = max(np.abs(W).max(initial=0.0) for W in (first, *small.deep, *small.biases))
         if not t:
             bound = DIVERGENCE_FACTOR * (train[0] + float(np.mean(np.square(self.labels))) + 1e-300)
             self._bound = min(np.finfo(float).max, bound)  # infinity and NaN are beyond every bound

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import special
 
-from ..common import Array, finite_array, generator, integer, number, numbers, shown
+from ..common import Array, Noun, finite_array, generator, integer, number, numbers, shown
 from .features import sample_features
 
 LINKS: dict[str, Callable[[Array], Array]] = {
@@ -40,7 +40,7 @@ MULTI_LINKS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class Teacher:
+class Teacher(Noun):
     """What `SingleIndex` and `MultiIndex` share; use one of them."""
 
     link: str | Callable
@@ -95,7 +95,7 @@ class Teacher:
         return out
 
     def sample(
-        self, n_samples: int, signal: Array, features="gaussian", rng=None, covariance=None
+        self, n_samples: int, signal: Array, *, features="gaussian", covariance=None, rng=None
     ) -> tuple[Array, Array]:
         """Draw X (n_samples, n_features) and y (n_samples,) for a signal (n_features,), or (n_features, k) of a
         `MultiIndex`; `features` and `covariance` as in `sample_features`."""
@@ -107,7 +107,7 @@ class Teacher:
                 f"got {signal.shape}"
             )
         n_samples, rng = integer(n_samples, "n_samples"), generator(rng)
-        X = sample_features(features, (n_samples, len(signal)), rng, covariance)
+        X = sample_features(n_samples, len(signal), features=features, covariance=covariance, rng=rng)
         with np.errstate(over="ignore", invalid="ignore"):
             z = (X @ signal).T
             if not np.all(np.isfinite(z)):
@@ -117,7 +117,7 @@ class Teacher:
             return X, self.labels(z, rng.standard_normal(n_samples))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SingleIndex(Teacher):
     """Labels ``y = link(<x, mu>) + noise * xi`` with standard Gaussian xi (theory 1).
 
@@ -150,7 +150,7 @@ class SingleIndex(Teacher):
         return SingleIndex, (self.link, self.noise)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MultiIndex(Teacher):
     """Labels ``y = link(Z) + noise * xi`` with Z = (<x, mu_1>, .., <x, mu_k>) of shape (k, N) (theory 6).
 

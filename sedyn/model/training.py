@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..common import integer, number, numbers, require_memory, shown
+from ..common import Array, Noun, integer, number, numbers, require_memory, shown
 from .losses import Loss, as_loss
+from .network import Small
 
 SCHEDULES = {
     "step_size": "a finite number >= 0",
@@ -17,8 +18,8 @@ SCHEDULES = {
 }
 
 
-@dataclass(frozen=True)
-class Training:
+@dataclass(frozen=True, eq=False, repr=False)
+class Training(Noun):
     """Gradient descent on the mean loss (theory 1, 6), layer by layer
 
     ``W <- W + momentum (W - W before) - step_size (gradient + weight_decay W)``.
@@ -144,11 +145,13 @@ class Rule:
             new = new - (step * decay) * value
         return new
 
-    def update_small(self, t: int, values: list, previous: list, gradients) -> list:
-        """The same for W_2, .., W_L and then, if there are any, the biases b_1, .., b_L."""
-        n_deep = len(self.step_size[t]) - 1
-        rows = enumerate(zip(values, previous, gradients, strict=True))
-        return [self.update(t, i + 1 if i < n_deep else i - n_deep, *row, decays=i < n_deep) for i, row in rows]
+    def update_small(self, t: int, V: Small, before: Small, gradients: Small) -> Small:
+        """The same for all small weights; biases do not decay."""
+        deep, biases = (list(zip(*parts, strict=True)) for parts in zip(V, before, gradients, strict=True))
+        return Small(
+            tuple(self.update(t, layer, *parts) for layer, parts in enumerate(deep, 1)),
+            tuple(self.update(t, layer, *parts, decays=False) for layer, parts in enumerate(biases)),
+        )
 
     def moves(self, t: int, layer: int) -> bool:
         """Whether the layer moves in this step."""
@@ -164,3 +167,24 @@ class Rule:
         weights = np.zeros(n_samples, dtype)
         weights[rng.permutation(n_samples)[:size]] = n_samples / size
         return weights
+
+
+class Moving:
+    """What the rule moves, with its value one step before, which momentum needs: W_1 or coefficients that express it
+    (an array), or all small weights."""
+
+    def __init__(self, rule: Rule, start):
+        self.rule, self.now, self.before = rule, start, start
+
+    def step(self, t: int, gradient) -> None:
+        """Follow the gradient of step t."""
+        if isinstance(self.now, Small):
+            new = self.rule.update_small(t, self.now, self.before, gradient)
+        else:
+            new = self.rule.update(t, 0, self.now, self.before, gradient)
+        self.now, self.before = new, self.now
+
+    def grow(self, columns: Array) -> None:
+        """Append columns that were 0 one step before."""
+        self.now = np.concatenate([self.now, columns], axis=-1)
+        self.before = np.concatenate([self.before, np.zeros_like(columns)], axis=-1)

@@ -21,10 +21,10 @@ from ..model import Rule
 class Responses:
     """R and rho, extended one step at a time from the Hessians of N samples (theory 2, 3)."""
 
-    def __init__(self, n_steps: int, q: int, n_samples: int, phi: float, nodes=(1.0,), weights=(1.0,)):
+    def __init__(self, rule: Rule, q: int, n_samples: int, phi: float, nodes=(1.0,), weights=(1.0,)):
         """The features' spectrum is sum_j (weights_j / nodes_j) delta(nodes_j) (theory 5)."""
-        T = n_steps
-        self.q, self.phi = q, phi
+        T = rule.n_steps
+        self.rule, self.q, self.phi = rule, q, phi
         self.nodes, self.weights = np.asarray(nodes, float), np.asarray(weights, float)
         self.R = np.zeros((T, T, q, q))
         self.rho = np.zeros((T + 1, T, q, q))
@@ -40,7 +40,7 @@ class Responses:
         """sum_(r<t) rho_(t,r) S_r for past_S (t, q, N)."""
         return np.tensordot(self.rho[t, :t], past_S[:t], axes=([0, 2], [0, 1])) if t else np.zeros(past_S.shape[1:])
 
-    def extend(self, t: int, J: Array, rule: Rule) -> None:
+    def extend(self, t: int, J: Array) -> None:
         """Take in the Hessians of step t: R_(t, 0..t) and rho_(t+1, 0..t)."""
         q, n = self.q, J.shape[-1]
         moved = np.zeros((q, (t + 1) * q * n))  # dTheta_t / dU_s = 1{s=t} I + sum_(s<=r<t) rho_(t,r) D_(r,s)
@@ -59,5 +59,5 @@ class Responses:
         )
         drift[:, t] += np.eye(self.q) / self.phi
         rho = self.rho_nodes
-        rho[:, t + 1] = rule.update(t, 0, rho[:, t], rho[:, max(t - 1, 0)], drift)
+        rho[:, t + 1] = self.rule.update(t, 0, rho[:, t], rho[:, max(t - 1, 0)], drift)
         self.rho[t + 1] = np.tensordot(self.weights, self.rho_nodes[:, t + 1], axes=1)

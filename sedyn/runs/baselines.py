@@ -19,12 +19,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..common import Array, generator, integer
-from ..model import Network, Training, Weights
+from ..common import Array, generator, integer, one_blas_thread
+from ..model import Moving, Network, Small, Training, Weights
 from .descent import validate_run
 from .trajectory import Recorder, State, Trajectory
 
 
+@one_blas_thread
 def linearized_gradient_descent(
     network: Network,
     training: Training,
@@ -32,6 +33,7 @@ def linearized_gradient_descent(
     X: Array,
     y: Array,
     test: tuple[Array, Array] | None = None,
+    *,
     rng=None,
 ) -> Trajectory:
     """Train the network linearized at its initial weights: the finite-width neural tangent kernel, exactly.
@@ -65,21 +67,20 @@ def linearized_gradient_descent(
     rule, rng = training.rule(network.n_layers), generator(rng)
     tangents = [_Tangent(network, weights, features) for features, _ in ((X, y), *([test] if test else []))]
     m, T, general = len(y), rule.n_steps, []
-    first = first_before = weights.first
-    V = V_before = list(weights.small)
+    W, V = Moving(rule, weights.first), Moving(rule, weights.small)
     recorder = Recorder(network, rule, y, None, metrics)
     with np.errstate(over="ignore", invalid="ignore"):
         for t in range(T + 1):
-            outputs = [at.output(first - weights.first, V) for at in tangents]
+            outputs = [at.output(W.now - weights.first, V.now) for at in tangents]
             batch = rule.batch_weights(m, rng)
             S, gradient, gradients = tangents[0].transposed(rule.loss.derivative(outputs[0], y), batch)
-            if not recorder.record(State(t, first, V, tangents[0].u, S, outputs[0] - y)):
+            if not recorder.record(State(t, W.now, V.now, tangents[0].u, S, outputs[0] - y)):
                 break
             if test:
                 general.append(np.mean(np.square(outputs[1] - test[1])))
             if t < T:
-                first, first_before = rule.update(t, 0, first, first_before, gradient / m), first
-                V, V_before = rule.update_small(t, V, V_before, [g / m for g in gradients]), V
+                W.step(t, gradient / m)
+                V.step(t, gradients.map(lambda g: g / m))
     return replace(recorder.trajectory(), generalization_error=None if test is None else np.array(general))
 
 
@@ -92,17 +93,15 @@ class _Tangent:
         a, self.h = network.forward(self.u, self.V)
         self.slopes = [act.derivative(x, v) for act, x, v in zip(network._acts, a, self.h, strict=True)]
 
-    def output(self, moved: Array, V) -> Array:
+    def output(self, moved: Array, V: Small) -> Array:
         """f_0 plus the Jacobian times a displacement, `moved` of W_1 and V - V_0 (forward mode), shape (m,)."""
-        n_deep = self.network.n_layers - 1
-        change = [now - start for now, start in zip(V, self.V, strict=True)]
-        shift = [b[:, None] for b in change[n_deep:]] or [0.0] * (n_deep + 1)
-        dh = self.slopes[0] * ((self.X @ moved).T + shift[0])
-        for i, (h, slope) in enumerate(zip(self.h[:-1], self.slopes[1:], strict=True)):
-            dh = slope * (self.V[i].T @ dh + change[i].T @ h + shift[i + 1])
+        dh, change = self.X, V.map(np.subtract, self.V)
+        for level, ((dW, db), slope) in enumerate(zip(change.layers(), self.slopes, strict=True)):
+            da = (self.X @ moved).T if dW is None else self.V.deep[level - 1].T @ dh + dW.T @ self.h[level - 1]
+            dh = slope * (da if db is None else da + db[:, None])
         return self.h[-1][0] + dh[0]
 
-    def transposed(self, slope: Array, batch: Array | None) -> tuple[Array, Array, list[Array]]:
+    def transposed(self, slope: Array, batch: Array | None) -> tuple[Array, Array, Small]:
         """The transposed Jacobian times the slope of each row's loss: backpropagation at the initial weights."""
         S, gradients, _ = self.network.gradients(self.u, self.h[-1][0] - slope, self.V, weight=batch)
         return S, self.X.T @ S.T, gradients

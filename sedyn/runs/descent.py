@@ -7,9 +7,20 @@ from functools import partial, reduce
 
 import numpy as np
 
-from ..common import Array, available_cores, finite_array, floating, generator, instance, integer, progress, shown
-from ..model import Metrics, Network, Rule, Training, Weights
-from .products import Helpers, _multiply, products, row_blocks
+from ..common import (
+    Array,
+    available_cores,
+    finite_array,
+    floating,
+    generator,
+    instance,
+    integer,
+    one_blas_thread,
+    progress,
+    shown,
+)
+from ..model import Metrics, Moving, Network, Rule, Small, Training, Weights
+from .products import Helpers, products, row_blocks
 from .trajectory import Recorder, State, Trajectory
 
 
@@ -26,9 +37,9 @@ def descend(
     q = weights.first.shape[1]
     blocks = row_blocks(m, n * X.itemsize)
     multiply, multiply_back = products(T * X.size * q)
-    n_threads = 1 if multiply is _multiply else n_threads or available_cores()  # BLAS brings its own threads
+    n_threads = n_threads or available_cores()
     first_gradients = np.empty((len(blocks), q, n), X.dtype)  # of each block, like the two lists
-    small_gradients: list[list[Array]] = [[]] * len(blocks)
+    small_gradients: list[Small] = [Small(())] * len(blocks)
 
     def work(todo: Iterator[int], W: Array, state: State, move_first: bool) -> None:
         """Multiply, differentiate, multiply back, for the blocks still to do; several threads share them."""
@@ -41,25 +52,24 @@ def descend(
             if move_first:
                 multiply_back(X[b], S, first_gradients[k])
 
-    W = W_before = np.ascontiguousarray(weights.first.T)  # columns of weights are rows in memory
-    V = V_before = list(weights.small)
+    W = Moving(rule, np.ascontiguousarray(weights.first.T))  # columns of weights are rows in memory
+    V = Moving(rule, weights.small)
     with Helpers(min(n_threads, len(blocks)) - 1) as helpers:
         for t in range(T + 1):
             batch = rule.batch_weights(m, rng, X.dtype.type)
             u, S = np.empty((2, q, m), X.dtype)
-            state = State(t, W.T, V, u, S, np.empty(m, X.dtype), batch)
+            state = State(t, W.now.T, V.now, u, S, np.empty(m, X.dtype), batch)
             move_first = t < T and rule.moves(t, 0)
             order = range(len(blocks))[:: -1 if t % 2 else 1]  # back and forth: the last rows read are still in cache
-            helpers.share(partial(work, iter(order), W, state, move_first))
+            helpers.share(partial(work, iter(order), W.now, state, move_first))
             yield state
             if t == T:
                 return
-            gradient = reduce(np.add, first_gradients) / m if move_first else 0.0
-            W, W_before = rule.update(t, 0, W, W_before, gradient), W
-            sums = [reduce(np.add, parts) / m for parts in zip(*small_gradients, strict=True)]
-            V, V_before = rule.update_small(t, V, V_before, sums), V
+            W.step(t, reduce(np.add, first_gradients) / m if move_first else 0.0)
+            V.step(t, small_gradients[0].map(lambda *parts: reduce(np.add, parts) / m, *small_gradients[1:]))
 
 
+@one_blas_thread
 def gradient_descent(
     network: Network,
     training: Training,
@@ -69,11 +79,11 @@ def gradient_descent(
     test: tuple[Array, Array] | None = None,
     *,
     metrics=(),
-    rng=None,
     first_weights_at=(),
     preactivations_at=(),
     dtype=np.float64,
     n_threads: int | None = None,
+    rng=None,
 ) -> Trajectory:
     """Train by gradient descent and record the whole run.
 
@@ -88,15 +98,15 @@ def gradient_descent(
     metrics : sequence of str or callable
         Further errors to report: ``"absolute"``, ``"zero_one"`` (sign of the output against labels -1 and +1),
         ``"logistic"``, ``"squared"``, or a callable ``(f, y) -> loss`` per sample.
-    rng : None, int or numpy Generator
-        For the batches, where `training` has any.
     first_weights_at, preactivations_at : sequence of int or "all"
         Steps t in 0..T at which to keep W_1 and X W_1.
     dtype : float64 or float32
     n_threads : int, optional
-        For the compiled products (see Notes), by default all cores the process may use, or OMP_NUM_THREADS if that is
-        less; data of less than 4 MB use one. The result does not depend on it. Activations are called from all these
-        threads.
+        By default all cores the process may use, or OMP_NUM_THREADS if that is less; data of less than 4 MB use one.
+        The result does not depend on it. Activations are called from all these threads.
+    rng : None, int or numpy Generator
+        For the batches, where `training` has any. The same seed gives the same batches to
+        `augmented_gradient_descent`.
 
     Returns
     -------
@@ -112,7 +122,7 @@ def gradient_descent(
     -----
     Long runs are faster with numba (``pip install "sedyn[fast]"``): a step then takes less than twice the time of
     reading X once, where X is larger than the cache. Without it, and in short runs, the products of the same blocks of
-    rows are left to BLAS, whose threads follow its own settings (OPENBLAS_NUM_THREADS).
+    rows are left to BLAS, with one BLAS thread for each of ours.
 
     Examples
     --------

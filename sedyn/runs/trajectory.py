@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..common import Array, Result, integer, numbers, shown
-from ..model import Recording, Weights
+from ..common import Array, Result, brief, first_and_last, integer, numbers, shown
+from ..model import Recording, Small, Weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory(Result):
     """One training run. T' <= T is the last step reached (T' = T unless `status` says otherwise).
 
@@ -74,6 +74,24 @@ class Trajectory(Result):
     message: str = ""
     warnings: tuple[str, ...] = ()
 
+    def _summary(self):
+        n_features, n_neurons = self.final_first.shape
+        rows = {
+            "steps": f"{len(self.train_error) - 1}, {n_features} features, {n_neurons} neurons",
+            "train_error": first_and_last(self.train_error),
+        }
+        if self.generalization_error is not None:
+            rows["generalization_error"] = first_and_last(self.generalization_error)
+        if self.estimated_error is not None:
+            rows["estimated_error"] = first_and_last(self.estimated_error, self.estimated_stderr)
+            rows["best_step"] = f"{self.best_step}, estimated error {self.estimated_error[self.best_step]:.4g}"
+        rows |= {"metrics": ", ".join(self.metrics)} if self.metrics else {}
+        rows["deep_weights"] = brief(self.deep_weights)
+        if self.first_weights_at:
+            rows["first_weights"] = f"at {len(self.first_weights_at)} steps"
+        rows["status"] = self.status + (f": {self.message}" if self.message else "")
+        return rows | ({"warnings": f"{len(self.warnings)}; {self.warnings[0]}"} if self.warnings else {})
+
     @property
     def final(self) -> Weights:
         """The weights at the last step, ready for `Network.predict`."""
@@ -103,7 +121,7 @@ class State:
 
     t: int
     first: Array  # W_1, (n, q)
-    small: list[Array]  # W_2, .., W_L, b_1, .., b_L
+    small: Small
     u: Array  # preactivations of the training rows, without bias, (q, m)
     S: Array  # d loss / d u, (q, m), times the weight in the batch
     residual: Array  # f - y, (m,)
@@ -116,8 +134,8 @@ class Recorder(Recording):
     def __init__(self, network, rule, y, test, metrics, first_weights_at=(), preactivations_at=()):
         super().__init__(rule, metrics, y)
         self.network, self.test = network, test
-        self.first_at = _steps(first_weights_at, rule.n_steps, "first_weights_at")
-        self.pre_at = _steps(preactivations_at, rule.n_steps, "preactivations_at")
+        self.first_at = chosen_steps(first_weights_at, rule.n_steps, "first_weights_at")
+        self.pre_at = chosen_steps(preactivations_at, rule.n_steps, "preactivations_at")
         self.general, self.first, self.pre = [], [], []
         self.last: Any = None
 
@@ -148,13 +166,13 @@ class Recorder(Recording):
 
     def trajectory(self, **more) -> Trajectory:
         reached = min(len(self.train), len(self.small))
-        small = [np.stack(layer) for layer in zip(*self.small[:reached], strict=True)]
+        small = Small.stacked(self.small[:reached])
         train, general = np.array(self.train[:reached]), np.array(self.general[:reached])
-        names, tested, n_deep = self.metrics.names, self.test is not None, self.network.n_layers - 1
+        names, tested = self.metrics.names, self.test is not None
         return Trajectory(
             train_error=train[:, 0],
-            deep_weights=tuple(small[:n_deep]),
-            biases=tuple(small[n_deep:]),
+            deep_weights=small.deep,
+            biases=small.biases,
             final_first=self.last,
             generalization_error=general[:, 0] if tested else None,
             metrics=names,
@@ -170,7 +188,7 @@ class Recorder(Recording):
         )
 
 
-def _steps(steps, n_steps, name) -> tuple[int, ...]:
+def chosen_steps(steps, n_steps, name) -> tuple[int, ...]:
     if isinstance(steps, str) and steps == "all":
         return tuple(range(n_steps + 1))
     given = numbers(list(steps) if isinstance(steps, (range, set)) else steps)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..common import Array, finite_array, instance, integer, number, shown
-from ..runs import Trajectory
+from ..runs import Simulation, Trajectory
 from ..theory import Evolution
 
 STYLE = "sedyn.show.sedyn"  # package.file, as matplotlib names styles shipped in packages
@@ -35,7 +35,7 @@ def use_style() -> None:
 @plt.style.context(STYLE)
 def learning_curves(
     theory: Evolution | None = None,
-    runs: Trajectory | Sequence[Trajectory] | None = None,
+    runs: Simulation | Trajectory | Sequence[Trajectory] | None = None,
     *,
     quantities: Sequence[str] = ("train_error", "generalization_error"),
     ax: Axes | None = None,
@@ -48,7 +48,7 @@ def learning_curves(
     ----------
     theory : Evolution, optional
         Lines, with bands of two Monte Carlo standard errors where these are known.
-    runs : Trajectory or sequence of Trajectory, optional
+    runs : Simulation, Trajectory or sequence of Trajectory, optional
         Points. Several runs give their mean with error bars of two standard errors, up to the last step that all
         of them reached; a single run gives points alone.
     quantities : sequence of str
@@ -81,14 +81,17 @@ def learning_curves(
     >>> [line.get_label() for line in ax.lines]
     ['training error, simulation']
     """
-    runs = list(runs or []) if isinstance(runs, (tuple, list, type(None))) else [runs]  # type: ignore[list-item]
-    for run in runs:
-        instance(run, Trajectory, "each of runs")
+    if not isinstance(runs, Simulation):
+        runs = list(runs or []) if isinstance(runs, (tuple, list, type(None))) else [runs]  # type: ignore[list-item]
+        for run in runs:
+            instance(run, Trajectory, "each of runs")
     if theory is not None:
         instance(theory, Evolution, "theory")
     max_points = integer(max_points, "max_points")
     if theory is None and not runs:
-        raise ValueError("nothing to draw: give a theory (an Evolution), runs (one Trajectory or several), or both")
+        raise ValueError(
+            "nothing to draw: give a theory (an Evolution), runs (a Simulation, one Trajectory or several), or both"
+        )
     unknown = [name for name in quantities if name not in QUANTITIES]
     if unknown:
         raise ValueError(f"unknown quantities {unknown}; use some of {list(QUANTITIES)}")
@@ -261,8 +264,10 @@ def save(fig: Figure, stem: str | Path) -> tuple[Path, Path]:
     return png, svg
 
 
-def _gather(runs: list[Trajectory], name: str) -> Array:
+def _gather(runs: Simulation | list[Trajectory], name: str) -> Array:
     """The field `name` of every run, (n_runs, steps that all reached); empty when no run holds it."""
+    if isinstance(runs, Simulation):
+        return getattr(runs, name, np.empty((0, 0)))
     values = [getattr(run, name) for run in runs]
     missing = sum(value is None for value in values)
     if missing == len(values):

@@ -1,6 +1,6 @@
 """Play with the theory: controls over `sedyn.state_evolution`, and the figure that follows them.
 
-`problem_of`, `predict`, `simulate` and `draw` are plain functions of a dict of settings; `Explorer` joins them to
+`problem_of`, `predict`, `train_once` and `draw` are plain functions of a dict of settings; `Explorer` joins them to
 ipywidgets, which is imported only there.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common import Array, single_threaded
+from ..common import Array
 from ..model import (
     ACTIVATIONS,
     LINKS,
@@ -24,12 +24,9 @@ from ..model import (
     Overlaps,
     SingleIndex,
     Training,
-    population_errors,
-    realization,
-    validate_problem,
 )
-from ..runs import Trajectory, gradient_descent
-from ..theory import Evolution, state_evolution, tangent
+from ..runs import Simulation, simulate
+from ..theory import Evolution, state_evolution
 
 RUN = "Simulated run"
 # name: (group, label, choices, value at the start)
@@ -78,7 +75,6 @@ def problem_of(settings) -> tuple[Network, Training, SingleIndex, Overlaps, floa
     return network, training, teacher, Overlaps(scale**2 * np.eye(q), np.zeros(q), 1.0, deep), settings["aspect_ratio"]
 
 
-@single_threaded()  # on matrices this thin a second BLAS thread only costs time
 def predict(settings) -> Prediction:
     """State evolution, accurate to 1 % of the height of the picture, and the response by a small tangent recursion.
 
@@ -91,40 +87,37 @@ def predict(settings) -> Prediction:
     # kinks need many directions for little
     accuracy: dict[str, Any] = {"n_scrambles": 1, "tolerance": 2e-2 if smooth else 6e-2, "rng": 0}
     try:
-        theory = state_evolution(network, training, teacher, overlaps, phi, 2**11, **accuracy)
+        theory = state_evolution(network, training, teacher, overlaps, phi, n_paths=2**11, **accuracy)
     except ValueError:  # too few paths for so many directions
-        theory = state_evolution(network, training, teacher, overlaps, phi, 2**12, **accuracy)
+        theory = state_evolution(network, training, teacher, overlaps, phi, n_paths=2**12, **accuracy)
     kernel, name = theory.kernels.fluctuation, "Covariance of the fluctuations"
     if smooth:
         T = min(len(theory.train_error) - 1, RESPONSE_STEPS, RESPONSE_SIZE // q)
-        short = validate_problem(network, replace(training, n_steps=T), teacher, overlaps, phi)
-        with np.errstate(over="ignore", invalid="ignore"):
-            rng = np.random.default_rng(0)
-            kernel = tangent.solve(short, n_paths=RESPONSE_PATHS, rng=rng, step=lambda: None).R
+        small: dict[str, Any] = {"solver": "tangent", "n_paths": RESPONSE_PATHS, "n_scrambles": 1, "rng": 0}
+        short = state_evolution(network, replace(training, n_steps=T), teacher, overlaps, phi, **small)
+        kernel = short.kernels.R
         name = "Response at t to a push at s"
     lines = np.stack([np.einsum("ttkk->tk", theory.kernels.C), theory.kernels.c], axis=1)
     return Prediction(dict(settings), theory, lines, np.einsum("tskk->ts", kernel) / q, name)
 
 
-def simulate(settings) -> tuple[Trajectory, Array]:
+def train_once(settings) -> tuple[Simulation, Array]:
     """One run of gradient descent from exactly the theory's overlaps, and its overlaps as in `Prediction`.
 
     Raises ValueError when it would take more than 160 MB of features.
     """
     network, training, teacher, overlaps, phi = problem_of(settings)
-    n, rng = settings["n_features"], np.random.default_rng(settings["seed"])
+    n = settings["n_features"]
     m = round(phi * n)
     if m * n > LARGEST_RUN:
         raise ValueError(f"a run on {m} rows of {n} features is too large to play with; lower either")
-    weights, signal = realization(overlaps, n, rng)
-    X, y = teacher.sample(m, signal, rng=rng)
-    run = gradient_descent(network, training, weights, X, y, first_weights_at="all")
-    run = replace(run, generalization_error=population_errors(network, teacher, run, signal, rng=rng))
-    W = np.asarray(run.first_weights)
-    return run, np.stack([np.sum(W**2, axis=1), np.einsum("tnk,n->tk", W, signal)], axis=1)
+    weights, signal = overlaps.realize(n, rng=settings["seed"])
+    run = simulate(network, training, teacher, weights, signal, m, 1, rng=settings["seed"])
+    C = np.einsum("ttkk->tk", run.C[0])
+    return run, np.stack([C, run.c[0]], axis=1)
 
 
-def draw(fig, now: Prediction, before: Prediction | None = None, simulated: tuple[Trajectory, Array] | None = None):
+def draw(fig, now: Prediction, before: Prediction | None = None, simulated: tuple[Simulation, Array] | None = None):
     """Draw errors, overlaps and the heat map into a Figure whose axes are made once: that is what takes time.
 
     `before` is drawn pale. Heights are rounded up to 1, 2 or 5 times a power of ten, so that they seldom change.
@@ -157,7 +150,7 @@ def draw(fig, now: Prediction, before: Prediction | None = None, simulated: tupl
         errors.annotate(f"best: t = {best}", (best, general[best]), (0, 9), textcoords="offset points", ha="center")
         top = max(getattr(x, name).max() for x in (now.theory, before and before.theory, run) if x for name in CURVES)
         errors.set(ylim=(0, _rounded_up(min(top, 1.5 * general[0]))), xlim=(0, now.settings["n_steps"]))
-        low, high = np.clip([now.overlaps.min(), now.overlaps.max()], -5, 5)  # what diverges leaves by the roof
+        low, high = np.clip([now.overlaps.min(), now.overlaps.max()], -5, 5)  # diverging curves are clipped
         overlaps.set(ylim=(-_rounded_up(-low) if low < -0.01 else 0, _rounded_up(high)), xlim=errors.get_xlim())
         steps = np.arange(len(now.kernel))
         largest = np.abs(np.where(steps[:, None] == steps, 0, now.kernel)).max(initial=1e-12)
@@ -201,7 +194,7 @@ class Explorer:
     theory : Evolution
     best_stopping_time : int
         The step of least generalization error.
-    run : Trajectory or None
+    run : Simulation or None
         Drawn over the theory after `simulate`, until the next change.
     message : str
         What the last change ran into, empty when all went well. A failed change leaves the settings as they were.
@@ -220,7 +213,7 @@ class Explorer:
 
         self._now: Prediction = predict(settings)
         self._before: Prediction | None = None
-        self._simulated: tuple[Trajectory, Array] | None = None
+        self._simulated: tuple[Simulation, Array] | None = None
         self._html, self._picture, self._follow = widgets.HTML(), None, True
         self.figure, self.message, self.controls = Figure(figsize=(10, 3.7), dpi=128), self._now.theory.message, {}
         self.button = widgets.Button(description="train it", tooltip="train one network, draw its run over the theory")
@@ -273,12 +266,15 @@ class Explorer:
         """Train one network and draw its run over the theory; trouble is a `message`."""
         self.button.disabled = True
         try:
-            self._simulated = run, _ = simulate(self.settings)
+            self._simulated = run, _ = train_once(self.settings)
             self.message = run.message
         except Exception as error:
             self.message = f"{type(error).__name__}: {error}"
         self.button.disabled = False
         self._show()
+
+    def __reduce__(self):
+        return partial(explore, tuple(self.controls), **self.settings), ()
 
     def __repr__(self):
         """The numbers of the figure in one sentence."""

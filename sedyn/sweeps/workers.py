@@ -21,7 +21,9 @@ from ..common import __version__, single_threaded
 ATTEMPTS = 3  # that a point may kill its process
 WRITERS = 8
 NO_START = (
-    'a worker process did not start, its error stands above; in a script, call sweep under if __name__ == "__main__":'
+    f"{ATTEMPTS} worker processes in a row ended while they started. If an error of theirs stands above: a script must "
+    'call sweep under if __name__ == "__main__": and define its function outside of that. If none does, something '
+    "killed them, most often want of memory"
 )
 RESERVED = ("rng", "seed", "seconds", "record")  # names that no parameter and no value can have
 
@@ -49,7 +51,7 @@ def run_point(function, home: tuple[str, int] | None, point: dict, root: str, sp
     try:
         rng = np.random.default_rng(np.random.SeedSequence(int(root, 16), spawn_key=spawn_key))
         values = _values(function(**point, rng=rng), point)
-    except (Exception, SystemExit) as raised:
+    except BaseException as raised:  # also SystemExit: a point that calls exit ends nothing but itself
         error, trace = f"{type(raised).__name__}: {raised}", traceback.format_exc()
     finally:
         if main:
@@ -80,26 +82,23 @@ def outcomes(
     submit, names: Iterable[str], window: int, keep: Callable[[str, dict], None]
 ) -> Generator[None, None, None]:
     """Run all names, no more than `window` at a time, and `keep` each outcome; yields once for each."""
-    finished: SimpleQueue = SimpleQueue()
+    finished: SimpleQueue[Future] = SimpleQueue()
     flying: set[Future] = set()
     waiting = iter(names)
 
-    def take(name: str, future: Future) -> None:
+    def take(name: str, future: Future) -> Future:
         try:
-            try:
-                outcome = future.result()
-            except (BrokenExecutor, CancelledError, NoStart):
-                raise
-            except BaseException as error:  # the executor's: a worker that died, a result that cannot travel
-                outcome = _outcome({}, f"{type(error).__name__}: {error}", traceback.format_exc(), np.nan)
-            keep(name, outcome)
-            finished.put((future, None))
-        except BaseException as error:
-            finished.put((future, error))
+            outcome = future.result()
+        except (BrokenExecutor, CancelledError):
+            raise
+        except BaseException as error:  # the executor's: a worker that died, a result that cannot travel
+            outcome = _outcome({}, f"{type(error).__name__}: {error}", traceback.format_exc(), np.nan)
+        keep(name, outcome)
+        return future
 
     def completed(name: str, future: Future) -> None:
         with suppress(RuntimeError):  # the sweep was interrupted
-            takers.submit(take, name, future)
+            takers.submit(take, name, future).add_done_callback(finished.put)
 
     # Threads wait for the disk together, while workers go on; and no interrupt, which only the main thread sees, can
     # stop a write.
@@ -114,95 +113,81 @@ def outcomes(
                         yield
                 if not flying:
                     return
-                future, error = finished.get()
-                flying.discard(future)
-                if error:
-                    raise error
+                flying.discard(finished.get().result())
                 yield
         finally:
             for future in flying:
                 future.cancel()
 
 
-class NoStart(RuntimeError):
-    """The whole sweep's trouble, not one point's."""
-
-
 class Processes(ThreadPoolExecutor):
-    """Each thread has a process of its own to ask: when one is killed, it alone is replaced and no other point lost."""
+    """Threads with a pool of one process each: when it breaks, the point in it is to blame and no other is lost."""
 
     def __init__(self, function, n_workers: int):
         super().__init__(n_workers)
-        self.n_workers = n_workers
-        self._function, self._mine, self._lock = function, threading.local(), threading.Lock()
-        self._all: list = []
-        self._killed = False
+        self.n_workers, self._function, self._closed = n_workers, function, False
+        self._workers: dict[int, tuple] = {}  # of each thread: its pool, and the process in that
 
     def ask(self, *task) -> Future:
+        if not self._workers:  # one alone at first: where it cannot start none can, and one says why
+            try:
+                self.submit(self._worker).result()
+            except BrokenExecutor as error:
+                raise RuntimeError(NO_START) from error
         return self.submit(self._ask, task)
 
     def _ask(self, task):
         for _ in range(ATTEMPTS):
-            process, pipe = getattr(self._mine, "worker", None) or self._start()
+            pool, process = self._worker()
             try:
-                pipe.send(task)
-                return pipe.recv()
-            except (EOFError, OSError):
-                process.join()
-                self._mine.worker = None
-                if self._killed:
-                    raise CancelledError from None
+                return pool.submit(run_point, self._function, None, *task).result()
+            except BrokenExecutor:
+                while process.is_alive():  # also just after another thread has waited for it
+                    process.join()
         raise RuntimeError(f"its worker process died {ATTEMPTS} times, with exit code {process.exitcode}")
 
+    def _worker(self):
+        pool, process = self._workers.get(threading.get_ident(), (None, None))
+        if process and process.is_alive():  # not killed since the last point
+            return pool, process
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                return self._start()
+            except (BrokenExecutor, OSError) as error:
+                if not left:
+                    raise BrokenExecutor(f"no worker process starts, the last for {error!r}") from error
+
     def _start(self):
+        from concurrent.futures import ProcessPoolExecutor  # which a web browser cannot import
         from multiprocessing import get_context  # spawned, not forked: a copy of a process with BLAS threads may hang
 
-        with self._lock:
-            if self._killed:
-                raise CancelledError
-            context = get_context("spawn")
-            pipe, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, self._function))
-            try:
-                process.start()
-            except RuntimeError as error:  # multiprocessing says what is wrong
-                raise NoStart(NO_START) from error
-            theirs.close()
-            self._all.append((process, pipe))
-        try:
-            pipe.recv()
-        except (EOFError, OSError):
-            process.join()
-            if self._killed:
-                raise CancelledError from None
-            raise NoStart(NO_START) from None
-        self._mine.worker = process, pipe
-        return process, pipe
+        pool = ProcessPoolExecutor(1, get_context("spawn"), _begin)
+        probe = pool.submit(callable, self._function)
+        (process,) = pool._processes.values()
+        self._workers[threading.get_ident()] = pool, process
+        if self._closed:  # perhaps too late for __exit__ to see this one
+            process.kill()
+            raise CancelledError
+        probe.result()
+        pool._result_queue._writer.close()  # type: ignore[attr-defined]  # else half a result is waited for for ever
+        return pool, process
 
     def __exit__(self, *_):
-        with self._lock:
-            self._killed = True
-        for process, _ in self._all:
+        self._closed = True
+        for _, process in [*self._workers.values()]:
             process.kill()
         self.shutdown()
-        for process, pipe in self._all:
-            process.join()
-            pipe.close()
+        for pool, _ in self._workers.values():
+            pool.shutdown()
 
 
-def _serve(pipe, function) -> None:
-    """The main loop of a worker process, which ends with its parent."""
-    from multiprocessing import connection, parent_process
+def _begin() -> None:
+    """A worker's first task: to leave Ctrl-C to its parent, and to end with it."""
+    from multiprocessing import parent_process
 
-    def end_with(sentinel):
-        connection.wait([sentinel])
+    def end_with(parent):
+        parent.join()
         os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent
-    threading.Thread(target=end_with, args=(parent.sentinel,), daemon=True).start()
-    pipe.send("ready")
-    with suppress(EOFError, OSError):
-        while True:
-            pipe.send(run_point(function, None, *pipe.recv()))
+    threading.Thread(target=end_with, args=(parent_process(),), daemon=True).start()

@@ -27,14 +27,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..common import Array, Result, available_cores, generator, integer, progress, require_memory, thread_pool
-from ..model import Network, Overlaps, Teacher, Training, validate_problem
+from ..common import (
+    Array,
+    Result,
+    available_cores,
+    brief,
+    first_and_last,
+    generator,
+    integer,
+    one_blas_thread,
+    progress,
+    require_memory,
+    thread_pool,
+)
+from ..model import Network, Overlaps, Small, Teacher, Training, validate_problem
 from ..recursion import STRIPE, Rows
 from .projection import descend_on_columns
 from .solution import generalization_errors, require_start, validate_tolerance
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class DiceRun(Result):
     """One training run on features that were never stored. T' <= T is the last step reached.
 
@@ -68,6 +80,15 @@ class DiceRun(Result):
     status: str = "ok"
     message: str = ""
 
+    def _summary(self):
+        return {
+            "sizes": f"{self.n_samples} samples, {self.n_features} features, {self.loadings.shape[2]} directions",
+            "train_error": first_and_last(self.train_error),
+            "generalization_error": first_and_last(self.generalization_error),
+            "deep_weights": brief(self.deep_weights),
+            "status": self.status + (f": {self.message}" if self.message else ""),
+        }
+
     @property
     def C(self) -> Array:
         """Overlaps ``C[t, s] = W_1^(t)T W_1^(s)`` of this run, (T'+1, T'+1, q, q)."""
@@ -81,6 +102,7 @@ class DiceRun(Result):
         return c[..., 0] if k == 1 else c
 
 
+@one_blas_thread
 def householder_dice(
     network: Network,
     training: Training,
@@ -88,11 +110,11 @@ def householder_dice(
     overlaps: Overlaps,
     n_samples: int,
     n_features: int,
-    rng=None,
     *,
     tolerance: float = 1e-3,
-    n_points: int = 2**14,
+    n_paths: int = 2**14,
     dtype=np.float32,
+    rng=None,
 ) -> DiceRun:
     """One run of gradient descent on Gaussian features, without ever forming X.
 
@@ -109,15 +131,15 @@ def householder_dice(
     n_samples, n_features : int
         m and n; n at least k + q + q n_steps and m at least q n_steps, below which X is small enough for
         `gradient_descent`.
-    rng : None, int or numpy Generator
-        The same seed gives the same run, on any number of threads.
     tolerance : float
         The part of a gradient outside of the directions known is dropped below this fraction of its size; it enters the
         errors squared. A tolerance below 3.5e-4 needs ``dtype=float64``.
-    n_points : int
-        Sample points of the integral for the generalization error.
+    n_paths : int
+        Sample paths of the integral for the generalization error.
     dtype : float32 or float64
         Of all arrays with m columns; sums over them are in double precision either way.
+    rng : None, int or numpy Generator
+        The same seed gives the same run, on any number of threads.
 
     Returns
     -------
@@ -144,7 +166,7 @@ def householder_dice(
     """
     problem = validate_problem(network, training, teacher, overlaps, np.nan)  # m / n once both are known to be numbers
     T, q, k = problem.rule.n_steps, network.widths[0], overlaps.n_indices
-    if overlaps.blocks is not None:
+    if np.any(overlaps.blocks != 1):
         raise ValueError("householder_dice draws features of variance 1; give overlaps without blocks")
     least = {"n_samples": max(1, q * T), "n_features": k + q + q * T}
     m, n = (
@@ -159,10 +181,10 @@ def householder_dice(
     )
     problem = problem._replace(aspect_ratio=m / n)
     tolerance, dtype = validate_tolerance(tolerance, dtype)
-    n_points, rng = integer(n_points, "n_points"), generator(rng)
+    n_paths, rng = integer(n_paths, "n_paths"), generator(rng)
     require_memory(8.0 * m * (k + q + 4), f"n_samples = {m} rows", "lower n_samples")
-    require_memory(16.0 * n_points * (k + q + 1), f"{n_points} points", "lower n_points")
-    first, along = rng.standard_normal((k + q, m), dtype), overlaps.signal_loadings()
+    require_memory(16.0 * n_paths * (k + q + 1), f"{n_paths} paths", "lower n_paths")
+    first, along = rng.standard_normal((k + q, m), dtype), overlaps.signal_loadings
     Y = teacher.labels(along @ first, rng.standard_normal(m))
     bar = iter(progress(range(T + 1), T + 1, "householder dice"))
 
@@ -180,12 +202,12 @@ def householder_dice(
     require_start(solution)
     if not solution.train:  # interrupted before there was anything to keep
         raise KeyboardInterrupt
-    small = [np.stack(layer) for layer in zip(*solution.small, strict=True)]
+    small = Small.stacked(solution.small)
     return DiceRun(
         train_error=np.array(solution.train)[:, 0],
-        generalization_error=generalization_errors(problem, solution, n_points, rng)[:, 0],
-        deep_weights=tuple(small[: network.n_layers - 1]),
-        biases=tuple(small[network.n_layers - 1 :]),
+        generalization_error=generalization_errors(problem, solution, n_paths, rng)[:, 0],
+        deep_weights=small.deep,
+        biases=small.biases,
         loadings=np.concatenate([solution.loadings, solution.noise], axis=2),
         signal_loadings=along,
         n_samples=m,

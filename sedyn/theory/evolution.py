@@ -15,10 +15,8 @@ rho_(t,r) memory: how S_r enters a training preactivation at t   (q, q)
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from functools import partial
-from threading import Event, Lock
 
 import numpy as np
 
@@ -26,21 +24,23 @@ from ..common import (
     Array,
     Result,
     available_cores,
+    brief,
+    first_and_last,
     generator,
+    in_threads,
     integer,
     number,
-    progress,
+    one_blas_thread,
     require_memory,
     shown,
-    thread_pool,
 )
-from ..model import Network, Overlaps, Problem, Teacher, Training, validate_problem
+from ..model import Network, Overlaps, Problem, Small, Teacher, Training, validate_problem
 from . import projection, tangent
-from .kernels import Kernels, _stderr
+from .kernels import Kernels, stderr
 from .solution import Solution, generalization_errors, require_start, validate_tolerance
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StandardErrors(Result):
     """Monte Carlo standard errors over independent scramblings; NaN when there was only one."""
 
@@ -51,8 +51,16 @@ class StandardErrors(Result):
     train_metrics: Array | None = None
     generalization_metrics: Array | None = None
 
+    def _summary(self):
+        return {
+            "of": f"{brief(self.train_error)} steps",
+            "train_error": f"at most {np.max(self.train_error):.2g}",
+            "generalization_error": f"at most {np.max(self.generalization_error):.2g}",
+            "deep_weights": f"at most {max(np.max(W) for W in self.deep_weights):.2g}",
+        }
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Evolution(Result):
     """What the theory predicts for one training run. T' <= T is the last step reached.
 
@@ -69,7 +77,7 @@ class Evolution(Result):
     train_metrics, generalization_metrics : (T'+1, number of metrics) or None
         Their values.
     kernels : Kernels
-        C, c, P, kappa, fluctuation; R and rho when first asked for.
+        C, c, P, kappa, fluctuation; R and rho where they were asked for.
     stderr : StandardErrors
         Monte Carlo standard errors of the errors, metrics and weights.
     aspect_ratio : float
@@ -103,24 +111,42 @@ class Evolution(Result):
     status: str = "ok"
     message: str = ""
 
+    def _summary(self):
+        error = self.stderr
+        rows = {
+            "steps": f"{len(self.train_error) - 1}, aspect ratio {self.aspect_ratio:.4g}",
+            "train_error": first_and_last(self.train_error, error.train_error),
+            "generalization_error": first_and_last(self.generalization_error, error.generalization_error),
+            "best step": f"{np.argmin(self.generalization_error)}, {np.min(self.generalization_error):.4g}",
+        }
+        rows |= {"metrics": ", ".join(self.metrics)} if self.metrics else {}
+        return rows | {
+            "deep_weights": brief(self.deep_weights),
+            "kernels": "C, c, P, kappa, fluctuation" + (", R, rho" if self.kernels.responses else ""),
+            "solver": f"{self.solver}, {self.n_scrambles} x {self.n_paths} paths, {self.basis_size} directions",
+            "status": self.status + (f": {self.message}" if self.message else ""),
+        }
+
 
 SOLVERS = ("projection", "tangent")
 
 
+@one_blas_thread
 def state_evolution(
     network: Network,
     training: Training,
     teacher: Teacher,
     overlaps: Overlaps,
     aspect_ratio: float,
-    n_paths: int = 2**14,
-    rng=None,
     *,
+    n_paths: int = 2**14,
     n_scrambles: int = 4,
     solver: str = "projection",
-    tolerance: float = 3e-3,
+    tolerance: float | None = None,
     metrics=(),
-    dtype=np.float32,
+    responses: bool = False,
+    dtype=None,
+    rng=None,
 ) -> Evolution:
     """Predict the training run from its initial overlaps alone.
 
@@ -135,22 +161,25 @@ def state_evolution(
     n_paths : int
         Sample points per randomization. Batches add noise to them, and blocks of correlated features multiply the
         directions: either wants more points.
-    rng : None, int or numpy Generator
-        The same seed gives the same answer.
     n_scrambles : int
         Independent randomizations; their spread gives the standard errors.
     solver : str
         ``"projection"`` (fast, theory 4) or ``"tangent"`` (the reference, theory 3: time and memory grow as
         n_paths T^2 q^2 and more).
-    tolerance : float
-        Projection solver: a gradient enlarges the basis when this fraction of its size lies outside. It enters the
-        errors squared: 3e-3 changes the generalization error by less than 0.03 %, 1e-2 by up to 0.2 % with a third
+    tolerance : float, by default 3e-3
+        Projection solver alone: a gradient enlarges the basis when this fraction of its size lies outside. It enters
+        the errors squared: 3e-3 changes the generalization error by less than 0.03 %, 1e-2 by up to 0.2 % with a third
         fewer directions, right for hundreds of steps; below 3.5e-4 it needs ``dtype=float64``.
     metrics : sequence of str or callable
         Further errors to predict, as for `gradient_descent`.
-    dtype : float32 or float64
-        Projection solver: of the paths. Sums and coefficients are in double precision either way, and the rounding of
-        float32 is far below the sampling error.
+    responses : bool
+        Whether to find the kernels R and rho, too: by tangent recursions of at most 4096 paths and a gigabyte each.
+        The tangent solver finds them in any case.
+    dtype : float32 or float64, by default float32
+        Projection solver alone: of the paths. Sums and coefficients are in double precision either way, and the
+        rounding of float32 is far below the sampling error.
+    rng : None, int or numpy Generator
+        The same seed gives the same answer.
 
     Returns
     -------
@@ -160,8 +189,8 @@ def state_evolution(
     Raises
     ------
     ValueError
-        When the parts do not fit each other, n_paths is too small for T and q, or the tangent solver meets an
-        activation or a loss with a kink.
+        When the parts do not fit each other, n_paths is too small for T and q, the tangent solver is given a
+        tolerance or dtype, or tangents (those of `responses` too) meet an activation or a loss with a kink.
     MemoryError
         When the solver needs more memory than the machine has: n_paths (T q)^2 numbers for the reference solver,
         2 n_paths K for each randomization of the fast one, with K the final `basis_size`; (1 + B) n_paths K for B
@@ -181,7 +210,7 @@ def state_evolution(
     expected = "be m / n, a number > 0, or numpy.inf"
     aspect_ratio = number(aspect_ratio, "aspect_ratio", expected, lambda phi: phi >= 1e-30)
     problem = validate_problem(network, training, teacher, overlaps, aspect_ratio, metrics)
-    T, q, known = problem.rule.n_steps, network.widths[0], overlaps.loadings().shape[1]
+    T, q, known = problem.rule.n_steps, network.widths[0], overlaps.loadings.shape[1]
     least = 16 * (known + 1)
     n_paths = integer(n_paths, "n_paths", least, f"an integer of at least {least} for q = {q}")
     require_memory(8.0 * n_paths * (1 + known), f"n_paths = {n_paths} sample points", "lower n_paths")
@@ -189,11 +218,19 @@ def state_evolution(
     require_memory(n_scrambles * 8.0 * (T + 1) * q * (known + 64), f"{n_scrambles} randomizations", "lower n_scrambles")
     if not (isinstance(solver, str) and solver in SOLVERS):
         raise ValueError(f"unknown solver {shown(solver)}; use one of {', '.join(SOLVERS)}")
-    tolerance, dtype = validate_tolerance(tolerance, dtype)
+    if solver == "tangent" and (tolerance is not None or dtype is not None):
+        raise ValueError("tolerance and dtype are settings of solver='projection'; leave them out for 'tangent'")
+    tolerance, dtype = validate_tolerance(
+        3e-3 if tolerance is None else tolerance, np.float32 if dtype is None else dtype
+    )
+    if not isinstance(responses, (bool, np.bool_)):
+        raise TypeError(f"responses must be True or False; got {shown(responses)}")
     rng = generator(rng)
     run: Callable[..., Solution]
+    if responses or solver == "tangent":
+        network.require_smooth("the tangent recursion (solver='tangent', responses=True)", problem.rule.loss)
     if solver == "tangent":
-        _check_tangent(problem, n_paths)
+        _require_tangent_memory(problem, n_paths)
         run, label = tangent.solve, "state evolution"
     else:
         B = len(overlaps.variances)
@@ -207,18 +244,18 @@ def state_evolution(
     samples: dict = {
         "train": np.array([s.train[:reached] for s in solutions]),
         "general": np.array([e[:reached] for e in errors]),
-        "small": [np.array([[V[i] for V in s.small[:reached]] for s in solutions]) for i in range(len(overlaps.small))],
+        "small": Small.stacked([Small.stacked(s.small[:reached]) for s in solutions]),
     }
     names = problem.metrics.names
-    responses = (
-        (np.array([s.R for s in solutions]), np.array([s.rho for s in solutions])) if solver == "tangent" else ()
-    )
+    tangents = solutions if solver == "tangent" else []
     first_trouble = min(solutions, key=lambda s: len(s.train) + (s.status == "ok") * 0.5)
     interrupted = len(solutions) < n_scrambles and first_trouble.status == "ok"
     message, directions = first_trouble.message, max(s.noise.shape[-1] for s in solutions)
+    if responses and not tangents and not interrupted:
+        tangents = _solve_responses(problem, n_paths, n_scrambles, rng.spawn(1)[0])
     if interrupted:
         message = f"interrupted after {len(solutions)} of {n_scrambles} randomizations"
-    elif not message and overlaps.blocks is not None and solver == "projection" and 100 * directions > n_paths:
+    elif not message and len(overlaps.blocks) > 1 and solver == "projection" and 100 * directions > n_paths:
         message = (
             f"{directions} directions in all blocks are many for n_paths = {n_paths}: expect a bias of about "
             f"{directions / n_paths / 3:.1%}, beyond the standard errors; raise n_paths, or use fewer blocks"
@@ -226,12 +263,12 @@ def state_evolution(
 
     def reported(of):
         """Every curve of the result, and then its standard error, by the same names."""
-        train, general, small = of(samples["train"]), of(samples["general"]), [of(V) for V in samples["small"]]
+        train, general, small = of(samples["train"]), of(samples["general"]), samples["small"].map(of)
         return {
             "train_error": train[:, 0],
             "generalization_error": general[:, 0],
-            "deep_weights": tuple(small[: network.n_layers - 1]),
-            "biases": tuple(small[network.n_layers - 1 :]),
+            "deep_weights": small.deep,
+            "biases": small.biases,
             "train_metrics": train[:, 1:] if names else None,
             "generalization_metrics": general[:, 1:] if names else None,
         }
@@ -243,10 +280,9 @@ def state_evolution(
             overlaps,
             np.array([s.loadings[:reached] for s in solutions]),
             tuple(s.noise[:reached] for s in solutions),
-            responses,
-            partial(_solve_responses, problem, n_paths, n_scrambles, rng.spawn(1)[0]),
+            tuple(np.array([getattr(s, name) for s in tangents]) for name in ("R", "rho") if tangents),
         ),
-        stderr=StandardErrors(**reported(_stderr)),
+        stderr=StandardErrors(**reported(stderr)),
         aspect_ratio=float(aspect_ratio),
         solver=solver,
         n_paths=int(n_paths),
@@ -257,23 +293,21 @@ def state_evolution(
     )
 
 
-def _check_tangent(problem: Problem, n_paths):
-    network, rule = problem.network, problem.rule
-    network.require_smooth("the tangent recursion (solver='tangent', and the kernels R and rho)", rule.loss)
+def _require_tangent_memory(problem: Problem, n_paths):
+    T = problem.rule.n_steps
     require_memory(
-        tangent.Responses.memory_bytes(rule.n_steps, network.widths[0], n_paths),
-        f"the tangent recursion over {rule.n_steps} steps and {n_paths} paths",
+        tangent.Responses.memory_bytes(T, problem.network.widths[0], n_paths),
+        f"the tangent recursion over {T} steps and {n_paths} paths",
         "lower n_paths or n_steps, or use solver='projection'",
     )
 
 
 def _solve_responses(problem: Problem, n_paths, n_scrambles, rng):
-    """R and rho for a run of the projection solver: tangent recursions of at most a gigabyte each."""
-    T, q, known = problem.rule.n_steps, problem.network.widths[0], problem.overlaps.loadings().shape[1]
+    """Tangent recursions of at most a gigabyte each, for R and rho."""
+    T, q, known = problem.rule.n_steps, problem.network.widths[0], problem.overlaps.loadings.shape[1]
     n_paths = max(16 * (known + 1), min(n_paths, 2**12, 2**30 // tangent.Responses.memory_bytes(max(T, 1), q, 1)))
-    _check_tangent(problem, n_paths)
-    runs, _ = _randomizations(partial(tangent.solve, problem, n_paths=n_paths), rng, n_scrambles, T, "response kernels")
-    return np.array([s.R for s in runs]), np.array([s.rho for s in runs])
+    _require_tangent_memory(problem, n_paths)
+    return _randomizations(partial(tangent.solve, problem, n_paths=n_paths), rng, n_scrambles, T, "response kernels")[0]
 
 
 def _randomizations(solve, rng, n_scrambles, n_steps, label):
@@ -282,33 +316,9 @@ def _randomizations(solve, rng, n_scrambles, n_steps, label):
     Returns the solutions and a further generator for each. When interrupted, the complete ones are returned, or else
     the longest incomplete one.
     """
-    bar = iter(progress(range(n_scrambles * (n_steps + 1)), n_scrambles * (n_steps + 1), label))
-    lock, stop = Lock(), Event()
-
-    def step():
-        if stop.is_set():
-            raise KeyboardInterrupt
-        with lock:
-            next(bar)
-
-    def one(child):
-        with np.errstate(over="ignore", invalid="ignore"):
-            solution = solve(rng=child, step=step)
-        if solution.status == "interrupted":  # without threads the interrupt arrives here
-            stop.set()
-        return solution
-
     children = [child.spawn(2) for child in rng.spawn(n_scrambles)]
-    with thread_pool(min(n_scrambles, available_cores())) as pool:
-        futures = [pool.submit(one, first) for first, _ in children]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        except KeyboardInterrupt:
-            stop.set()
-        finally:  # after an error in one, the others need not go on
-            if any(f.done() and f.exception() for f in futures):
-                stop.set()
-    solutions = [f.result() for f in futures]
+    jobs = [lambda step, first=first: solve(rng=first, step=step) for first, _ in children]
+    solutions = in_threads(jobs, n_steps + 1, label, lambda solution: solution.status == "interrupted")
     complete = [(s, second) for s, (_, second) in zip(solutions, children, strict=True) if s.status != "interrupted"]
     if not complete:
         longest = max(range(n_scrambles), key=lambda i: len(solutions[i].train))

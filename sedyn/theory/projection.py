@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..common import Array, require_memory
-from ..model import Problem, Recording, gaussian_points, orthonormalise
+from ..model import Moving, Problem, Recording, gaussian_points, orthonormalise
 from ..recursion import Rows, inner
 from .solution import Solution
 
@@ -39,7 +39,7 @@ def memory_bytes(n_paths: int, n_directions: int, n_blocks: int, dtype) -> int:
 def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, quasi=True) -> Solution:
     """The fast solver (theory 4, 6): `descend_on_columns` in the limit of many features and samples."""
     network, rule, teacher, overlaps, phi, _ = problem
-    T, along = rule.n_steps, overlaps.signal_loadings()
+    T, along = rule.n_steps, overlaps.signal_loadings
     known = along.shape[1]
     reuse = np.isfinite(phi) and any(rule.moves(t, 0) for t in range(T))  # else there is neither memory nor fluctuation
     n_quasi = min(N_QUASI, n_paths // 16) if np.isfinite(phi) else 0  # whatever T: the same points begin every run
@@ -94,24 +94,22 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
     T, N, dtype, known = rule.n_steps, columns.n_paths, columns.dtype, len(columns)
     Q = Rows(np.zeros((0, N), dtype), columns.map)
     variances = np.repeat(overlaps.variances, known // len(overlaps.variances))  # of every column
-    w = w_before = overlaps.loadings()
-    V = V_before = list(overlaps.small)
+    w, V = Moving(rule, overlaps.loadings), Moving(rule, overlaps.small)
     all_w, recording = [], Recording(rule, problem.metrics, Y)
     try:
         for t in range(T + 1):
             step()
             batch = rule.batch_weights(N, rng, dtype.type)
-            V_single = [W.astype(dtype) for W in V]
-            S, gradients, residual = network.gradients(columns.combine(w), Y, V_single, rule.loss, batch)
-            if not recording.record_step(residual, V, w):
+            V_single = V.now.map(lambda W: W.astype(dtype))
+            S, gradients, residual = network.gradients(columns.combine(w.now), Y, V_single, rule.loss, batch)
+            if not recording.record_step(residual, V.now, w.now):
                 break
-            all_w.append(w)
+            all_w.append(w.now)
             if t == T:
                 break
-            V, V_before = rule.update_small(t, V, V_before, [g / N for g in gradients]), V
+            V.step(t, gradients.map(lambda g: g / N))
             moves = rule.moves(t, 0)
-            drift = variances * columns.coordinates(S) if moves else np.zeros(1)
-            w, w_before = rule.update(t, 0, w, w_before, drift), w
+            w.step(t, variances * columns.coordinates(S) if moves else 0.0)
             born = _new_directions(Q, S, tolerance) if twins and moves else S[:0]
             if d := len(born):
                 fresh, own = twins(d, t)
@@ -120,15 +118,13 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
                 columns.append(own.astype(dtype) @ born + fresh)
                 variances = np.concatenate([variances, np.repeat(overlaps.variances, d)])
                 # a twin does not correlate with the gradient it was born from
-                first = rule.update(t, 0, 0.0, 0.0, variances[-len(own) :] * (S_born @ own.T))
-                w = np.concatenate([w, first], axis=1)
-                w_before = np.concatenate([w_before, np.zeros_like(first)], axis=1)
+                w.grow(rule.update(t, 0, 0.0, 0.0, variances[-len(own) :] * (S_born @ own.T)))
     except KeyboardInterrupt:
         recording.interrupt()
     status, message = recording.status, recording.message
     if status == "ok" and _defect(Q, rng) > np.finfo(dtype).eps ** 0.4:
         status, message = "inaccurate", "the basis lost orthogonality; use more samples or a larger tolerance"
-    loadings = np.zeros((len(all_w), *w.shape))
+    loadings = np.zeros((len(all_w), *w.now.shape))
     for row, w_t in zip(loadings, all_w, strict=True):
         row[:, : w_t.shape[1]] = w_t
     parts = loadings[:, :, :known], loadings[:, :, known:]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common import Array, floating, number
-from ..model import Problem, joint_loadings, metric_integrals
+from ..model import Problem, Small, metric_integrals
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Solution:
     """
 
     train: list[Array]  # squared error, then the metrics
-    small: list[list[Array]]  # per step, W_2, .., W_L, b_1, .., b_L
+    small: list[Small]  # per step
     loadings: Array  # (T'+1, q, B (k + q))
     noise: Array  # (T'+1, q, K)
     R: Array | None = None  # (T, T, q, q), R_(t,s), tangent recursion only
@@ -28,17 +28,15 @@ class Solution:
     message: str = ""
 
 
-def generalization_errors(problem: Problem, solution: Solution, n_points: int, rng) -> Array:
+def generalization_errors(problem: Problem, solution: Solution, n_paths: int, rng) -> Array:
     """Squared error and metrics of f(U_t) against Y, on one set of points in q + k + 1 dimensions, (T'+1, 1 + metrics).
 
     The law of U_t given Z is Gaussian whatever the blocks (theory 4, 6).
     """
-    A, M, overlaps = solution.loadings, solution.noise, problem.overlaps
-    C = A @ A.swapaxes(1, 2) + M @ M.swapaxes(1, 2)
-    along = overlaps.signal_loadings()
-    root, loadings, _ = joint_loadings(C, A @ along.T, along @ along.T)
+    A, M, along = solution.loadings, solution.noise, problem.overlaps.signal_loadings
+    C, small = A @ A.swapaxes(1, 2) + M @ M.swapaxes(1, 2), Small.stacked(solution.small[: len(A)])
     parts = problem.network, problem.teacher, problem.metrics
-    return metric_integrals(*parts, root, loadings, solution.small, n_points, rng)
+    return metric_integrals(*parts, C, A @ along.T, along @ along.T, small, n_paths, rng)
 
 
 def validate_tolerance(tolerance, dtype) -> tuple[float, np.dtype]:

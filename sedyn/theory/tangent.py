@@ -17,7 +17,7 @@ import numpy as np
 import scipy
 
 from ..common import Array
-from ..model import Problem, Recording, gaussian_points
+from ..model import Moving, Problem, Recording, gaussian_points
 from ..recursion import Responses
 from .solution import Solution
 
@@ -49,24 +49,24 @@ class _ExtendedCholesky:
 def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
     """The reference solver (theory 3, 6): slow, clear, with exact derivatives. `step` is called once per step."""
     network, rule, teacher, overlaps, phi, _ = problem
-    T, q, along = rule.n_steps, network.widths[0], overlaps.signal_loadings()
+    T, q, along = rule.n_steps, network.widths[0], overlaps.signal_loadings
     known, B = along.shape[1], len(overlaps.variances)
     xi, F_0 = np.split(gaussian_points(1 + known, n_paths, rng, quasi), [1])
     Z = along @ F_0
     Y = teacher.labels(Z, xi[0])
     memoryless = np.isinf(phi)
     weights = overlaps.fractions * overlaps.variances
-    responses = Responses(T, q, n_paths, phi, overlaps.variances, weights)
+    responses = Responses(rule, q, n_paths, phi, overlaps.variances, weights)
     spread = np.sqrt(weights * overlaps.variances)  # times sqrt(phi) rho^b: how N moves U, in each block
     cholesky = _ExtendedCholesky(T * q)
     normals = np.zeros((B, T * q, n_paths))
     A = np.zeros((T + 1, q, known))  # U_t = A_t F_0 + noise: the coefficients P_t and kappa_t, applied to the start
-    A[0] = overlaps.loadings()
+    A[0] = overlaps.loadings
     variances, signal_pinv = np.repeat(overlaps.variances, known // B), np.linalg.pinv(along @ along.T, hermitian=True)
     S = np.zeros((T, q, n_paths))
     G = np.zeros((T * q, T * q))
     N = np.zeros((B, T, q, n_paths))
-    V = V_before = list(overlaps.small)
+    V = Moving(rule, overlaps.small)
     recording = Recording(rule, problem.metrics, Y)
     try:
         for t in range(T + 1):
@@ -74,13 +74,13 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
             noise = np.einsum("b,brij,brjn->in", spread, responses.rho_nodes[:, t, :t], N[:, :t], optimize=True)
             theta = A[t] @ F_0 + noise + responses.memory(t, S)
             batch = rule.batch_weights(n_paths, rng)
-            S_t, gradients, residual = network.gradients(theta, Y, V, rule.loss, batch)
-            if not recording.record_step(residual, V, A[t]):
+            S_t, gradients, residual = network.gradients(theta, Y, V.now, rule.loss, batch)
+            if not recording.record_step(residual, V.now, A[t]):
                 break
             if t == T:
                 break
             S[t] = S_t
-            responses.extend(t, network.hessian(theta, Y, V, rule.loss) * (1 if batch is None else batch), rule)
+            responses.extend(t, network.hessian(theta, Y, V.now, rule.loss) * (1 if batch is None else batch))
             R_t, now = responses.R[t, : t + 1], slice(t * q, (t + 1) * q)
             if not memoryless:
                 G[now, : now.stop] = S_t @ S[: t + 1].reshape(-1, n_paths).T / n_paths
@@ -92,7 +92,7 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
             moved = np.einsum("sab,sbk->ak", R_t, A[: t + 1])  # what S_t owes to F_0 through the U_s
             d_t = (S_t @ Z.T / n_paths - moved @ along.T) @ signal_pinv
             A[t + 1] = rule.update(t, 0, A[t], A[max(t - 1, 0)], variances * (moved + d_t @ along))
-            V, V_before = rule.update_small(t, V, V_before, [g / n_paths for g in gradients]), V
+            V.step(t, gradients.map(lambda g: g / n_paths))
     except KeyboardInterrupt:
         recording.interrupt()
     reached = len(recording.train)
