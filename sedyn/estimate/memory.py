@@ -19,7 +19,7 @@ import numpy as np
 
 from ..common import Array, require_memory
 from ..model import Moving, Rule
-from ..recursion import Responses
+from ..recursion import Basis, Responses
 from .spectrum import Spectrum
 
 SINGLE = np.float32  # the precision of the basis: what it costs is reading it
@@ -42,10 +42,7 @@ class LowRankMemory:
         # drawn as 64-bit integers, which index no array where addresses have 32 bits, as in a web browser
         self.rows = rng.choice(n_samples, n_rows, replace=False).astype(np.intp) if few else np.arange(n_samples)
         self._model = _ResponseModel(rule, q, n_samples, spectrum.weights.sum() / phi) if few else None
-        self.K, self._capacity = 0, 4 * BLOCK
-        # (first direction, columns, rows): Q; then dQ along BLOCK directions, which is 0 in directions older than those
-        self._blocks = [(0, slice(0, n_samples), np.zeros((self._capacity, n_samples), SINGLE))]
-        self._metric = np.full(n_samples, 1 / n_samples, SINGLE)  # of every column
+        self._basis = Basis(np.full(n_samples, 1 / n_samples), SINGLE)  # Q, then dQ along BLOCK directions at a time
         self._M = Moving(rule, np.zeros((len(spectrum.nodes), q, 0)))
         self._moved = np.zeros((q, n_samples), SINGLE)  # M times the basis: M Q, M dQ
 
@@ -66,32 +63,20 @@ class LowRankMemory:
 
         In S each sample has its weight in the `batch` (m,), in J it has not: responses are means over batches.
         """
-        try:
-            self._extend(t, S, J, batch)
-        except (
-            np.linalg.LinAlgError
-        ):  # tangents that overflow, or are lost in rounding: whoever reads the memory sees it
-            self._moved = np.full_like(self._moved, np.nan)
-
-    def _extend(self, t: int, S: Array, J: Array, batch: Array | None) -> None:
         dS, H = self._differentiate(t, J.astype(SINGLE), None if batch is None else batch.astype(SINGLE))
-        S = np.concatenate([S.astype(SINGLE), dS], axis=1)
-        L, size = self._overlaps(S), self._inner(S, S)
-        outside = size - L @ L.T
-        if not np.all(np.isfinite(outside)):
-            raise np.linalg.LinAlgError("the tangents overflow")
-        values, vectors = np.linalg.eigh(outside)
-        new = values > self.tolerance**2 * np.trace(size)
-        if new.any():
-            X = vectors[:, new].T / np.sqrt(values[new])[:, None]
-            row = X.astype(SINGLE) @ S - self._combine(X @ L)
-            row -= self._combine(self._overlaps(row))  # Gram-Schmidt twice (theory 4)
-            row = np.linalg.inv(np.linalg.cholesky(self._inner(row, row))).astype(SINGLE) @ row
-            L = np.concatenate([L, self._inner(S, row)], axis=1)
-            self._append(row)
+        try:
+            L = self._basis.extend(np.concatenate([S.astype(SINGLE), dS], axis=1), self.tolerance)
+        except np.linalg.LinAlgError:  # tangents lost in rounding: whoever reads the memory sees it
+            L = np.full((self.q, len(self._basis)), np.nan)
+        while len(self._basis) > self._M.now.shape[2]:  # the next directions to be born, along which nothing moves yet
+            nodes, weights = self.spectrum
+            metric = np.repeat(self.phi * weights * nodes / len(self.rows), len(self.rows))
+            self._basis.widen(np.tile(metric, BLOCK))
+            self._M.grow(np.zeros((len(nodes), self.q, BLOCK)))
         L, H = (np.pad(A, [*[(0, 0)] * (A.ndim - 1), (0, self._M.now.shape[2] - A.shape[-1])]) for A in (L, H))
         self._M.step(t, L / self.phi + self.spectrum.nodes[:, None, None] * H)
-        self._moved = self._combine(np.tensordot(self.spectrum.weights, self._M.now, axes=1))
+        M = np.tensordot(self.spectrum.weights, self._M.now, axes=1)
+        self._moved = self._basis.combine(M[:, : len(self._basis)])
 
     def _differentiate(self, t: int, J: Array, batch: Array | None) -> tuple[Array, Array]:
         """dS (q, K J n) along all tangents, and H (J, q, K)."""
@@ -107,41 +92,6 @@ class LowRankMemory:
         if batch is not None:
             dS *= batch.take(self.rows)
         return dS.reshape(self.q, -1), H
-
-    def _inner(self, a: Array, b: Array) -> Array:
-        return np.stack([b @ row for row in a * self._metric]).astype(float)
-
-    def _overlaps(self, a: Array) -> Array:
-        """Inner products with the basis, (.., K). Row by row: the basis is read at full speed, by three at once not."""
-        found = np.zeros((len(a), self.K))
-        for total, row in zip(found, a * self._metric, strict=True):
-            for first, columns, block in self._blocks:
-                total[first:] += block[: max(0, self.K - first)] @ row[columns]
-        return found
-
-    def _combine(self, A: Array) -> Array:
-        """A (.., K) times the basis."""
-        found = np.zeros((len(A), len(self._metric)), SINGLE)
-        for row, a in zip(found, A.astype(SINGLE), strict=True):
-            for first, columns, block in self._blocks:
-                np.matmul(a[first : self.K], block[: max(0, self.K - first)], out=row[columns])
-        return found
-
-    def _append(self, row: Array) -> None:
-        old, self.K = self.K, self.K + len(row)
-        while self.K > self._M.now.shape[2]:  # the next directions to be born, along which nothing moves yet
-            nodes, weights = self.spectrum
-            metric = np.repeat(self.phi * weights * nodes / len(self.rows), len(self.rows))
-            first, width, more = self._M.now.shape[2], len(self._metric), BLOCK * len(metric)
-            self._blocks.append((first, slice(width, width + more), np.zeros((self._capacity - first, more), SINGLE)))
-            self._metric = np.concatenate([self._metric, np.tile(metric, BLOCK).astype(SINGLE)])
-            self._M.grow(np.zeros((len(nodes), self.q, BLOCK)))
-        if self.K > self._capacity:
-            self._capacity *= 2
-            self._blocks = [(f, c, np.pad(b, ((0, self._capacity - f - len(b)), (0, 0)))) for f, c, b in self._blocks]
-        for first, columns, block in self._blocks:
-            if columns.stop <= row.shape[1]:
-                block[old - first : self.K - first] = row[:, columns]
 
 
 class _ResponseModel:

@@ -1,6 +1,6 @@
 """Mathematics that the theory runs on sampled paths and the estimate on data: a growing basis, responses and memory."""
 
-from .basis import STRIPE, Rows, inner
+from .basis import Basis, Rows
 from .responses import Responses
 
-__all__ = ["Responses", "Rows", "STRIPE", "inner"]
+__all__ = ["Basis", "Responses", "Rows"]

@@ -1,117 +1,109 @@
-"""A growing orthonormal basis."""
+"""Rows that grow, and an orthonormal basis: directions over sampled paths (theory 4) or over rows of data (theory 5).
+
+The inner product is ``<a, b> = sum_i weights_i a_i b_i``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from itertools import pairwise
 
 import numpy as np
 
 from ..common import Array, require_memory
 
-BLOCK_ROWS = 128
-PRODUCT_SIZE = 2**18  # multiply-adds of one small product: up to here BLAS stays on one thread
-LARGEST_TILE = 2**9  # paths of such a product
-STRIPE = 2**16  # paths of one thread's turn, where threads share the paths
+ROOM = 64  # rows to make room for at a time
+STRIPE = 2**16  # columns of one product
 
 
 class Rows:
-    """Rows (K, N) that grow, and products with them at the speed of memory.
+    """Rows (K, N) of which ever more come, and products of a few others with them.
 
-    They are stored in blocks of 128, so that growing copies nothing. A product of a few rows with many is cut into
-    tiles of paths, small enough for BLAS to stay on one thread (the solvers run one randomization per core), and the
-    few rows are padded to a multiple of 4, for which BLAS has its fast kernels. `map` works through stripes of paths:
-    Python's own, or that of a pool of threads for very long rows; the results are the same.
+    Columns may come, too: they are 0 in the rows that were there before, and not stored for those. `map` works through
+    stripes of columns: Python's own, or that of a pool of threads for very long rows; the results are the same.
     """
 
-    def __init__(self, rows: Array, map: Callable = map):
-        self.n_paths, self.dtype, self.map = rows.shape[1], rows.dtype, map
-        self._blocks: list[Array] = []
-        self._length = 0
-        self.append(rows)
+    def __init__(self, weights: Array, dtype, map: Callable = map):
+        self.dtype, self.weights, self.map, self._length = np.dtype(dtype), np.zeros(0, dtype), map, 0
+        self._parts: list[tuple[int, slice, Array]] = []  # first row, columns, and what is stored of them
+        self.widen(weights)
 
     def __len__(self) -> int:
         return self._length
 
-    def append(self, rows: Array) -> None:
-        for row in rows:
-            if self._length == BLOCK_ROWS * len(self._blocks):
-                block_bytes = BLOCK_ROWS * self.n_paths * self.dtype.itemsize
-                require_memory(
-                    2 * (len(self._blocks) + 1) * block_bytes,
-                    f"a basis of {BLOCK_ROWS * (len(self._blocks) + 1)} directions on {self.n_paths} samples",
-                    "lower their number or n_steps, or raise tolerance",
-                )
-                self._blocks.append(np.empty((BLOCK_ROWS, self.n_paths), self.dtype))
-            self._blocks[-1][self._length % BLOCK_ROWS] = row
-            self._length += 1
+    def widen(self, weights: Array) -> None:
+        """Add columns with these weights, 0 in all rows so far."""
+        old = len(self.weights)
+        self.weights = np.concatenate([self.weights, weights]).astype(self.dtype)
+        for start in range(old, len(self.weights), STRIPE):
+            columns = slice(start, min(start + STRIPE, len(self.weights)))
+            self._parts.append((len(self), columns, np.zeros((0, columns.stop - start), self.dtype)))
 
-    def _filled(self):
-        for i, block in enumerate(self._blocks):
-            start = i * BLOCK_ROWS
-            stop = min(start + BLOCK_ROWS, self._length)
-            yield slice(start, stop), block[: stop - start]
+    def append(self, rows: Array) -> None:
+        """Keep further rows (d, N). MemoryError when there is no room for them."""
+        length, n_columns = len(self) + len(rows), len(self.weights)
+        if length % ROOM < len(rows):
+            require_memory(
+                2.0 * (length + ROOM) * n_columns * self.dtype.itemsize,
+                f"a basis of {length + ROOM} directions on {n_columns} samples",
+                "lower their number or n_steps, or raise tolerance",
+            )
+        for first, columns, room in self._parts:
+            if length - first > len(room):  # in place where the system can; no view of it is kept
+                room.resize((length - first + ROOM, room.shape[1]), refcheck=False)
+            room[len(self) - first : length - first] = rows[:, columns]
+        self._length = length
 
     def combine(self, coefficients: Array) -> Array:
-        """coefficients @ rows, shape (len(coefficients), N)."""
-        padded = _padded(coefficients, self.dtype)
-        out = np.zeros((len(padded), self.n_paths), self.dtype)
+        """coefficients (d, K) @ rows, shape (d, N)."""
+        few = _padded(coefficients.astype(self.dtype))
+        out = np.empty((len(few), len(self.weights)), self.dtype)
 
-        def fill(paths):
-            tiles = _tiles(out[:, paths], len(padded))
-            for i, (columns, block) in enumerate(self._filled()):
-                part = _tiles(block[:, paths], len(padded))
-                if i == 0:
-                    np.matmul(padded[:, columns], part, out=tiles)
-                else:
-                    tiles += np.matmul(padded[:, columns], part)
+        def fill(part):
+            first, columns, room = part
+            np.matmul(few[:, first:], room[: len(self) - first], out=out[:, columns])
 
-        list(self.map(fill, _stripes(self.n_paths)))
+        list(self.map(fill, self._parts))
         return out[: len(coefficients)]
 
     def coordinates(self, x: Array) -> Array:
-        """<x, rows>, shape (len(x), K)."""
-        parts = [inner(x, block, self.map) for _, block in self._filled()]
-        return np.concatenate(parts, axis=1) if parts else np.zeros((len(x), 0))
+        """<x, rows> for x (d, N), shape (d, K)."""
+        few, found = _padded(x * self.weights), np.zeros((len(x), len(self)))
+
+        def product(part):
+            first, columns, room = part
+            return few[:, columns] @ room[: len(self) - first].T
+
+        for (first, *_), found_there in zip(self._parts, self.map(product, self._parts), strict=True):
+            found[:, first:] += found_there[: len(x)]
+        return found
 
 
-def inner(few: Array, rows: Array, map: Callable = map) -> Array:
-    """<few, rows>, added up tile by tile in double precision, shape (len(few), len(rows))."""
-    padded = _padded(few, few.dtype)
+class Basis(Rows):
+    """Orthonormal rows; `latest` are those added last."""
 
-    def products(paths):
-        tiles = _tiles(padded[:, paths], len(padded)), _tiles(rows[:, paths], len(padded)).swapaxes(1, 2)
-        return np.add.reduce(np.matmul(*tiles), axis=0, dtype=float)
+    def extend(self, S: Array, tolerance: float) -> Array:
+        """Add what S (q, N) has outside of the basis, in its principal directions, those above `tolerance` times |S|.
 
-    first, *others = map(products, _stripes(few.shape[1]))
-    return sum(others, first)[: len(few)] / few.shape[1]
-
-
-@cache
-def _stripes(n_paths: int) -> list[slice]:
-    """Cut the paths into stripes of whole tiles, and one with the rest."""
-    whole = n_paths - n_paths % LARGEST_TILE
-    edges = [*range(0, whole, STRIPE), whole, n_paths]
-    return [slice(start, stop) for start, stop in pairwise(edges) if start < stop]
-
-
-def _tiles(rows: Array, n_few: int) -> Array:
-    """View a stripe of rows (k, N) as (tiles, k, tile)."""
-    tile = _tile(rows.shape[1], n_few)
-    return rows.reshape(len(rows), -1, tile).swapaxes(0, 1)
-
-
-@cache
-def _tile(n_paths: int, n_few: int) -> int:
-    largest = max(64, PRODUCT_SIZE // (n_few * BLOCK_ROWS))
-    tile = min(LARGEST_TILE, 2 ** (largest.bit_length() - 1))
-    return tile if n_paths % tile == 0 else n_paths
+        Returns the coordinates of S in the basis as it then is, (q, K). Nothing is added where S is not finite.
+        """
+        L, size = self.coordinates(S), (S * self.weights) @ S.T
+        outside = size - L @ L.T
+        if not np.all(np.isfinite(outside)):
+            return L
+        values, vectors = np.linalg.eigh(outside)
+        new = values > tolerance**2 * np.trace(size)
+        if not new.any():
+            return L
+        X = (vectors[:, new] / np.sqrt(values[new])).T[::-1]
+        rows = X.astype(self.dtype) @ S - self.combine(X @ L)
+        rows -= self.combine(self.coordinates(rows))  # one pass of Gram-Schmidt is lost after a hundred rows (theory 4)
+        rows = np.linalg.inv(np.linalg.cholesky((rows * self.weights) @ rows.T)).astype(self.dtype) @ rows
+        self.append(rows)
+        self.latest = rows
+        return np.concatenate([L, (S * self.weights) @ rows.T], axis=1)
 
 
-def _padded(few: Array, dtype) -> Array:
-    if len(few) % 4 == 0 and few.dtype == dtype:
-        return few
-    padded = np.zeros((len(few) + -len(few) % 4, few.shape[1]), dtype)
-    padded[: len(few)] = few
-    return padded
+def _padded(few: Array) -> Array:
+    """As many zero rows more as make their number a multiple of four, for which BLAS has its fast products."""
+    missing = -len(few) % 4
+    return np.concatenate([few, np.zeros((missing, few.shape[1]), few.dtype)]) if missing else few

@@ -151,7 +151,8 @@ def sweep(
                 for _ in progress(ended, len(missing), "sweep"):
                     pass
         except (KeyboardInterrupt, BrokenExecutor, CancelledError) as error:
-            status, reason = "interrupted", f"; interrupted ({type(error).__name__}): call it again to go on"
+            cause = f"{type(error).__name__}: {error}".removesuffix(": ")
+            status, reason = "interrupted", f"; interrupted ({cause}): call it again to go on"
     message = f"{len(records)} of {len(jobs)} points" + (f", {n_found} of them from the store" if n_found else "")
     if failures:
         status = "failed" if status == "ok" else status

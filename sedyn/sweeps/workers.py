@@ -125,8 +125,9 @@ class Processes(ThreadPoolExecutor):
 
     def __init__(self, function, n_workers: int):
         super().__init__(n_workers)
-        self.n_workers, self._function, self._closed = n_workers, function, False
+        self.n_workers, self._function = n_workers, function
         self._workers: dict[int, tuple] = {}  # of each thread: its pool, and the process in that
+        self._lock, self._closed = threading.Lock(), False
 
     def ask(self, *task) -> Future:
         if not self._workers:  # one alone at first: where it cannot start none can, and one says why
@@ -155,26 +156,27 @@ class Processes(ThreadPoolExecutor):
                 return self._start()
             except (BrokenExecutor, OSError) as error:
                 if not left:
-                    raise BrokenExecutor(f"no worker process starts, the last for {error!r}") from error
+                    raise BrokenExecutor(f"no worker process starts: {error!r}") from error
 
     def _start(self):
         from concurrent.futures import ProcessPoolExecutor  # which a web browser cannot import
         from multiprocessing import get_context  # spawned, not forked: a copy of a process with BLAS threads may hang
 
-        pool = ProcessPoolExecutor(1, get_context("spawn"), _begin)
-        probe = pool.submit(callable, self._function)
-        (process,) = pool._processes.values()
-        self._workers[threading.get_ident()] = pool, process
-        if self._closed:  # perhaps too late for __exit__ to see this one
-            process.kill()
-            raise CancelledError
+        with self._lock:
+            if self._closed:
+                raise CancelledError
+            pool = ProcessPoolExecutor(1, get_context("spawn"), _begin)
+            probe = pool.submit(callable, self._function)
+            (process,) = pool._processes.values()
+            self._workers[threading.get_ident()] = pool, process
         probe.result()
         pool._result_queue._writer.close()  # type: ignore[attr-defined]  # else half a result is waited for for ever
         return pool, process
 
     def __exit__(self, *_):
-        self._closed = True
-        for _, process in [*self._workers.values()]:
+        with self._lock:
+            self._closed = True
+        for _, process in self._workers.values():
             process.kill()
         self.shutdown()
         for pool, _ in self._workers.values():

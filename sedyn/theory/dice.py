@@ -41,7 +41,7 @@ from ..common import (
     thread_pool,
 )
 from ..model import Network, Overlaps, Small, Teacher, Training, validate_problem
-from ..recursion import STRIPE, Rows
+from ..recursion import Rows
 from .projection import descend_on_columns
 from .solution import generalization_errors, require_start, validate_tolerance
 
@@ -137,7 +137,7 @@ def householder_dice(
     n_paths : int
         Sample paths of the integral for the generalization error.
     dtype : float32 or float64
-        Of all arrays with m columns; sums over them are in double precision either way.
+        Of all arrays with m columns.
     rng : None, int or numpy Generator
         The same seed gives the same run, on any number of threads.
 
@@ -195,9 +195,10 @@ def householder_dice(
     def quiet():  # divergence is reported on the result
         np.seterr(over="ignore", invalid="ignore")
 
+    step, Y = lambda: next(bar), Y.astype(dtype)
     with np.errstate(over="ignore", invalid="ignore"), thread_pool(available_cores(), quiet) as pool:
-        columns = Rows(first, pool.map if m > STRIPE else map)
-        step, Y = lambda: next(bar), Y.astype(dtype)
+        columns = Rows(np.full(m, 1 / m), dtype, pool.map)
+        columns.append(first)
         solution = descend_on_columns(problem, columns, Y, twins, rng=rng, step=step, tolerance=tolerance)
     require_start(solution)
     if not solution.train:  # interrupted before there was anything to keep

@@ -176,8 +176,8 @@ def state_evolution(
         Whether to find the kernels R and rho, too: by tangent recursions of at most 4096 paths and a gigabyte each.
         The tangent solver finds them in any case.
     dtype : float32 or float64, by default float32
-        Projection solver alone: of the paths. Sums and coefficients are in double precision either way, and the
-        rounding of float32 is far below the sampling error.
+        Projection solver alone: of the paths. Coefficients are in double precision either way, and the rounding of
+        float32 is far below the sampling error.
     rng : None, int or numpy Generator
         The same seed gives the same answer.
 

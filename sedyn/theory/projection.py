@@ -25,7 +25,7 @@ import numpy as np
 
 from ..common import Array, require_memory
 from ..model import Moving, Problem, Recording, gaussian_points, orthonormalise
-from ..recursion import Rows, inner
+from ..recursion import Basis, Rows
 from .solution import Solution
 
 N_QUASI = 24  # twins drawn from the Sobol sequence: the first directions matter most, and halve the error
@@ -69,7 +69,8 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
         taken, stock = stock[:n_new], stock[n_new:]
         return taken, np.concatenate([scale * np.eye(d) for scale in memory])
 
-    columns = Rows(points[:known])
+    columns = Rows(np.full(n_paths, 1 / n_paths), dtype)
+    columns.append(points[:known])
     return descend_on_columns(problem, columns, Y, twins if reuse else None, rng=rng, step=step, tolerance=tolerance)
 
 
@@ -91,8 +92,8 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
         S_t brings new columns where its residual exceeds this fraction of |S_t|.
     """
     network, rule, _, overlaps, *_ = problem
-    T, N, dtype, known = rule.n_steps, columns.n_paths, columns.dtype, len(columns)
-    Q = Rows(np.zeros((0, N), dtype), columns.map)
+    T, N, dtype, known = rule.n_steps, len(Y), columns.dtype, len(columns)
+    Q = Basis(columns.weights, dtype, columns.map)
     variances = np.repeat(overlaps.variances, known // len(overlaps.variances))  # of every column
     w, V = Moving(rule, overlaps.loadings), Moving(rule, overlaps.small)
     all_w, recording = [], Recording(rule, problem.metrics, Y)
@@ -110,15 +111,14 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
             V.step(t, gradients.map(lambda g: g / N))
             moves = rule.moves(t, 0)
             w.step(t, variances * columns.coordinates(S) if moves else 0.0)
-            born = _new_directions(Q, S, tolerance) if twins and moves else S[:0]
-            if d := len(born):
+            old = len(Q)
+            L = Q.extend(S, tolerance) if twins and moves else np.zeros((0, 0))
+            if d := len(Q) - old:
                 fresh, own = twins(d, t)
-                born, fresh, S_born = _orthonormalised(Q, born, fresh, S)
-                Q.append(born)
-                columns.append(own.astype(dtype) @ born + fresh)
+                # a twin knows nothing of the gradients until now: made exact, instead of true on average
+                columns.append(own.astype(dtype) @ Q.latest + fresh - Q.combine(Q.coordinates(fresh)))
                 variances = np.concatenate([variances, np.repeat(overlaps.variances, d)])
-                # a twin does not correlate with the gradient it was born from
-                w.grow(rule.update(t, 0, 0.0, 0.0, variances[-len(own) :] * (S_born @ own.T)))
+                w.grow(rule.update(t, 0, 0.0, 0.0, variances[-len(own) :] * (L[:, old:] @ own.T)))
     except KeyboardInterrupt:
         recording.interrupt()
     status, message = recording.status, recording.message
@@ -129,35 +129,6 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
         row[:, : w_t.shape[1]] = w_t
     parts = loadings[:, :, :known], loadings[:, :, known:]
     return Solution(recording.train, recording.small, *parts, status=status, message=message)
-
-
-def _new_directions(Q: Rows, S: Array, tolerance: float) -> Array:
-    """What S_t has outside of Q, in its principal directions, those above `tolerance` only; largest first."""
-    L, size = Q.coordinates(S), inner(S, S)
-    outside = size - L @ L.T
-    if not np.all(np.isfinite(outside)):  # the next step will say that training has diverged
-        return S[:0]
-    values, vectors = np.linalg.eigh(outside)
-    new = values > tolerance**2 * np.trace(size)
-    X = (vectors[:, new] / np.sqrt(values[new])).T[::-1]
-    return X.astype(S.dtype) @ S - Q.combine(X @ L) if len(X) else S[:0]
-
-
-def _orthonormalised(Q: Rows, born: Array, twins: Array, S: Array) -> tuple[Array, Array, Array]:
-    """New rows of Q made orthonormal, their twins orthogonal to all of Q, and <S, born>.
-
-    The rows were orthogonal to Q already: a second projection, since one pass of Gram-Schmidt loses orthogonality after
-    about a hundred rows. A twin knows nothing of the gradients before its birth, which the projection makes exact
-    instead of true on average.
-    """
-    d = len(born)
-    both = np.concatenate([born, twins])
-    both -= Q.combine(Q.coordinates(both))
-    overlaps = inner(np.concatenate([both, S]), both[:d])
-    X = np.linalg.inv(np.linalg.cholesky(overlaps[:d]))
-    born = X.astype(born.dtype) @ both[:d]
-    overlaps = overlaps[d:] @ X.T
-    return born, both[d:] - overlaps[: len(twins)].astype(born.dtype) @ born, overlaps[len(twins) :]
 
 
 def _defect(Q: Rows, rng) -> float:
