@@ -1,4 +1,4 @@
-"""What the commands print and where they write."""
+"""Tables that the commands print, and places where they write."""
 
 from __future__ import annotations
 

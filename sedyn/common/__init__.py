@@ -1,4 +1,4 @@
-"""What every room uses: checks of input, the machine, and what results share. Imports nothing of sedyn."""
+"""Common ground of all rooms: checks of input, the machine, and results. Imports nothing of sedyn."""
 
 from .checks import Array, elementwise, finite_array, floating, generator, instance, integer, number, numbers, shown
 from .machine import (
@@ -14,30 +14,3 @@ from .machine import (
 from .results import Noun, Result, brief, first_and_last, z_scores
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "__version__",
-    "Array",
-    "Caller",
-    "Noun",
-    "Result",
-    "available_cores",
-    "brief",
-    "elementwise",
-    "finite_array",
-    "first_and_last",
-    "floating",
-    "generator",
-    "in_threads",
-    "instance",
-    "integer",
-    "number",
-    "numbers",
-    "one_blas_thread",
-    "progress",
-    "require_memory",
-    "shown",
-    "single_threaded",
-    "thread_pool",
-    "z_scores",
-]

@@ -1,4 +1,4 @@
-"""What the machine offers: memory, cores, threads, and progress on long work."""
+"""The machine: memory, cores, threads, and progress on long work."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def progress(iterable, total: int, label: str):
 
 
 def in_threads(jobs: Sequence[Callable], n_ticks: int, label: str, interrupted: Callable) -> list:
-    """What the jobs return, run on as many threads as there are cores, in their order.
+    """Results of the jobs, in their order, run on as many threads as there are cores.
 
     Each is called with a function ``step``, which it calls up to n_ticks times: the progress bar moves, and once one
     job was interrupted, by its result or by the user, KeyboardInterrupt is raised in all others.

@@ -1,4 +1,4 @@
-"""What nouns and results share: how a cell shows them, comparing, saving to one .npz without pickle, and z-scores."""
+"""Base of nouns and results: short reprs, comparison, saving to one .npz without pickle; and z-scores."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .checks import finite_array, real_array, shown
 
 
 class Noun:
-    """What sedyn's frozen dataclasses share: a short repr, a table in Jupyter, and a comparison that never raises."""
+    """Base of sedyn's frozen dataclasses: a short repr, a table in Jupyter, and a comparison that never raises."""
 
     def _summary(self) -> dict[str, str]:
-        """What a cell shows: names and values, at most a dozen; the fields that differ from their defaults."""
+        """Names and values that a cell shows, at most a dozen; by default the fields that are not at their defaults."""
         fields = [f for f in dataclasses.fields(self) if f.init and f.repr]  # type: ignore[arg-type]
         values = {f.name: getattr(self, f.name) for f in fields}
         return {f.name: brief(values[f.name]) for f in fields if not same(values[f.name], f.default)}

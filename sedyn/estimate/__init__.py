@@ -4,13 +4,3 @@ from .assumptions import AssumptionWarning
 from .augmented import augmented_gradient_descent
 from .selection import Candidate, Stop, early_stop, tune
 from .spectrum import population_spectrum
-
-__all__ = [
-    "AssumptionWarning",
-    "Candidate",
-    "Stop",
-    "augmented_gradient_descent",
-    "early_stop",
-    "population_spectrum",
-    "tune",
-]

@@ -1,4 +1,4 @@
-"""What the estimate assumes of the data, and how the rows seem to violate it (theory 5)."""
+"""Assumptions of the estimate, and checks of the rows against them (theory 5)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class AssumptionWarning(UserWarning):
 
 
 def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
-    """What the estimate assumes of the data and these rows seem to violate; empty when nothing is found.
+    """Assumptions that these rows seem to violate, a sentence each; empty when nothing is found.
 
     The thresholds are wide: independent features of the ensembles in `sedyn.data` pass, except Student t with 4 degrees
     of freedom or fewer.
@@ -64,7 +64,7 @@ def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
 
 
 def _unsteady(estimates: list[list[float]], train: list, loss: str) -> str:
-    """What makes the estimate of the last step, and all after it, untrustworthy; empty when nothing does."""
+    """The reason not to trust the estimate of the last step and all after it; empty when there is none."""
     if len(estimates) < 2:
         return ""
     t, (before, now) = len(estimates) - 1, np.array(train[-2:])[:, 0]

@@ -1,4 +1,4 @@
-"""What a training preactivation owes to its own gradients, measured on the data with few tangents (theory 5).
+"""Memory of the training rows: what a preactivation owes to its own row's gradients, measured on the data (theory 5).
 
 ======== ====================================================== ============
 symbol   name                                                   shape
@@ -41,7 +41,7 @@ class LowRankMemory:
         few = n_rows < n_samples
         # drawn as 64-bit integers, which index no array where addresses have 32 bits, as in a web browser
         self.rows = rng.choice(n_samples, n_rows, replace=False).astype(np.intp) if few else np.arange(n_samples)
-        self._model = _ResponseModel(rule, q, n_samples, spectrum.weights.sum() / phi) if few else None
+        self._control = _ControlVariate(rule, q, n_samples, spectrum.weights.sum() / phi) if few else None
         self._basis = Basis(np.full(n_samples, 1 / n_samples), SINGLE)  # Q, then dQ along BLOCK directions at a time
         self._M = Moving(rule, np.zeros((len(spectrum.nodes), q, 0)))
         self._moved = np.zeros((q, n_samples), SINGLE)  # M times the basis: M Q, M dQ
@@ -85,23 +85,21 @@ class LowRankMemory:
         moved = moved + self._M.now.transpose(1, 2, 0).reshape(self.q, -1, 1).astype(SINGLE)  # dTheta = M + M dQ
         dS = np.einsum("abi,bdi->adi", J.take(self.rows, axis=2), moved)
         M = np.tensordot(weights, self._M.now, axes=1)
-        mean = self._model.weights(J, self.rows, M) if self._model else np.full(self.m, 1 / self.m)
+        mean = self._control.weights(J, self.rows, M) if self._control else np.full(self.m, 1 / self.m)
         H = np.moveaxis((dS @ mean.astype(SINGLE)).reshape(self.q, -1, len(nodes)), 2, 0).astype(float)
-        if self._model:
-            self._model.step(t, J, batch, M, np.tensordot(weights * nodes, H, axes=1))
+        if self._control:
+            self._control.step(t, J, batch, M, np.tensordot(weights * nodes, H, axes=1))
         if batch is not None:
             dS *= batch.take(self.rows)
         return dS.reshape(self.q, -1), H
 
 
-class _ResponseModel:
-    """A tangent of every row under a simpler memory, so that a mean over few rows can stand for the mean over all.
+class _ControlVariate:
+    """Control variate of the mean over few rows (theory 5, "Few rows"): a tangent g that every row carries.
 
-    U_s moves by |M_s| along each neuron, and the memory of that tangent, G (q, q, m), follows two numbers (q, q) in
-    place of all R_(t,s): the mean Hessian for what is there now, and a response C to what was there lately, such that
-    ``mean J M - C M_lately = H``. A row of negative curvature, whose tangent grows fast, needs both. The few rows are
-    weighted such that this tangent has the same mean over them as over all rows: chance is left only with how a row
-    differs from its model.
+    U_s moves by |M_s| along each neuron. The memory of that tangent, G (q, q, m), follows the mean Hessian and one
+    response C to what was there lately, in place of all R_(t,s). The few rows are weighted such that g has the same
+    mean over them as over all rows.
     """
 
     def __init__(self, rule: Rule, q: int, n_samples: int, drive: float):

@@ -18,7 +18,7 @@ from .augmented import augmented_gradient_descent
 
 
 class Stop(NamedTuple):
-    """When to stop a run, by its estimated generalization error."""
+    """Stopping time of a run, by its estimated generalization error."""
 
     step: int
     """The step of least estimated error, out of those before training became unsteady, if it did."""
@@ -64,7 +64,7 @@ class Candidate(NamedTuple):
     scale: float | tuple[float, ...]
     """Of the initial weights (`Network.init`)."""
     step: int
-    """Where the estimated error is least."""
+    """The step of least estimated error."""
     error: float
     """The estimated mean squared error there; infinite when training failed from the start."""
     stderr: float

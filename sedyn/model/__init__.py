@@ -1,4 +1,4 @@
-"""What is trained, how, and on what: networks, losses, training, teachers, features, overlaps. Imports common alone."""
+"""The problem: networks, losses, training, teachers, features, overlaps. Imports common alone."""
 
 from .activations import ACTIVATIONS, Activation
 from .covariance import eigen_directions, gauss_nodes
@@ -18,39 +18,3 @@ from .problem import Problem, validate_problem
 from .recording import Recording
 from .teachers import LINKS, MULTI_LINKS, MultiIndex, SingleIndex, Teacher
 from .training import Moving, Rule, Training
-
-__all__ = [
-    "ACTIVATIONS",
-    "Activation",
-    "LINKS",
-    "LOSSES",
-    "Loss",
-    "METRICS",
-    "MULTI_LINKS",
-    "Metrics",
-    "Moving",
-    "MultiIndex",
-    "Network",
-    "Overlaps",
-    "Problem",
-    "Recording",
-    "Rule",
-    "SingleIndex",
-    "Small",
-    "Teacher",
-    "Training",
-    "Weights",
-    "block_variances",
-    "eigen_directions",
-    "gauss_nodes",
-    "gaussian_points",
-    "metric_integrals",
-    "orthonormalise",
-    "overlaps_and_errors",
-    "population_error",
-    "population_errors",
-    "power_law_variances",
-    "random_signal",
-    "sample_features",
-    "validate_problem",
-]

@@ -30,8 +30,8 @@ from .losses import LOSSES, Loss
 
 
 class Small(NamedTuple):
-    """All weights but W_1 (V in theory 1): deep weights W_2, .., W_L, and the biases b_1, .., b_L of a network with
-    biases. Arrays may have leading axes in common, such as the steps."""
+    """Small weights, all but W_1 (V in theory 1): deep weights W_2, .., W_L, and the biases b_1, .., b_L of a network
+    that has them. Arrays may have leading axes in common, such as the steps."""
 
     deep: tuple[Array, ...]
     biases: tuple[Array, ...] = ()
@@ -62,7 +62,7 @@ class Weights(Noun):
 
     @property
     def small(self) -> Small:
-        """All but W_1."""
+        """Deep weights and biases, all but W_1."""
         return Small(tuple(self.deep), tuple(self.biases))
 
 

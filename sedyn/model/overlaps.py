@@ -1,4 +1,4 @@
-"""What the theory knows of a start: overlaps of the initial weights with each other and with the signal (theory 2, 6).
+"""Initial overlaps: of the initial weights with each other and with the signal (theory 2, 6).
 
 Features of covariance Sigma are cut into blocks of directions in which their variance lambda_b is constant, W and mu
 into their parts W_b and mu_b there; in rescaled weights sqrt(lambda_b) W_b every block has features of variance 1.

@@ -13,7 +13,7 @@ from .training import Rule, Training
 
 
 class Problem(NamedTuple):
-    """What the solvers are given: a network, the rule it is trained by, labels, overlaps, m / n, and what to report."""
+    """Input of the solvers: a network, the rule it is trained by, labels, overlaps, m / n, and what to report."""
 
     network: Network
     rule: Rule

@@ -1,4 +1,4 @@
-"""What a run and a solution of the theory record alike, step by step."""
+"""Recording of errors and small weights, step by step, of a run or of a solution of the theory."""
 
 from __future__ import annotations
 

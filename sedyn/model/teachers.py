@@ -41,7 +41,7 @@ MULTI_LINKS: dict[str, Callable[[Array], Array]] = {
 
 
 class Teacher(Noun):
-    """What `SingleIndex` and `MultiIndex` share; use one of them."""
+    """Base of `SingleIndex` and `MultiIndex`; use one of them."""
 
     link: str | Callable
     noise: float | None

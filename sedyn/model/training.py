@@ -1,4 +1,4 @@
-"""How the network is trained: the one linear update rule that weights and theory coefficients both follow."""
+"""Training: the one linear update rule that weights and theory coefficients both follow (theory 1, 6)."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Training(Noun):
         return np.broadcast_to(values, (T, n_layers))
 
     def rule(self, n_layers: int) -> Rule:
-        """What a run over n_layers layers needs of all this."""
+        """Everything written out for a network of n_layers layers."""
         step_size, momentum, weight_decay = (
             self._schedule(name, n_layers).tolist() for name in ("step_size", "momentum", "weight_decay")
         )
@@ -170,8 +170,8 @@ class Rule:
 
 
 class Moving:
-    """What the rule moves, with its value one step before, which momentum needs: W_1 or coefficients that express it
-    (an array), or all small weights."""
+    """A quantity that follows the rule, with its value one step before, which momentum needs: W_1 or coefficients that
+    express it (an array), or all small weights."""
 
     def __init__(self, rule: Rule, start):
         self.rule, self.now, self.before = rule, start, start

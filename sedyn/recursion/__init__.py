@@ -2,5 +2,3 @@
 
 from .basis import Basis, Rows
 from .responses import Responses
-
-__all__ = ["Basis", "Responses", "Rows"]

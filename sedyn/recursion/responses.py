@@ -33,7 +33,7 @@ class Responses:
 
     @staticmethod
     def memory_bytes(n_steps: int, q: int, n_samples: int) -> int:
-        """What the derivatives of all samples take: N T^2 q^2 numbers."""
+        """Memory for the derivatives of all samples: N T^2 q^2 numbers."""
         return 8 * n_samples * (n_steps * q) ** 2
 
     def memory(self, t: int, past_S: Array) -> Array:

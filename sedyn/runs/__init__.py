@@ -4,17 +4,3 @@ from .baselines import Wide, linearized_gradient_descent, widen
 from .descent import descend, gradient_descent, validate_rows, validate_run
 from .simulation import Simulation, simulate
 from .trajectory import Recorder, Trajectory
-
-__all__ = [
-    "Recorder",
-    "Simulation",
-    "Trajectory",
-    "Wide",
-    "descend",
-    "gradient_descent",
-    "linearized_gradient_descent",
-    "simulate",
-    "validate_rows",
-    "validate_run",
-    "widen",
-]

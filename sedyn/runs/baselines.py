@@ -1,4 +1,4 @@
-"""What other theories would predict for the same training run: a linearized network, and networks made wide.
+"""Baselines: the same training run as other theories see it, a linearized network and networks made wide.
 
 A third one, the population limit in which no sample is used twice, is `state_evolution` with ``aspect_ratio=np.inf``.
 

@@ -36,7 +36,7 @@ def descend(
     rng = np.random.default_rng(rng)
     q = weights.first.shape[1]
     blocks = row_blocks(m, n * X.itemsize)
-    multiply, multiply_back = products(T * X.size * q)
+    multiply, multiply_back = products(T * X.size * q, q)
     n_threads = n_threads or available_cores()
     first_gradients = np.empty((len(blocks), q, n), X.dtype)  # of each block, like the two lists
     small_gradients: list[Small] = [Small(())] * len(blocks)

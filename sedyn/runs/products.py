@@ -12,6 +12,7 @@ from ..common import Array, Caller, thread_pool
 # Rows of X handled at once: they stay in cache between the two products, and numpy's few calls per block cost little.
 BLOCK_BYTES, BLOCK_ROWS = 2**22, 128
 COMPILED_WORK = 4 * 10**9  # multiply-adds of one product over the run: 1.5 s in BLAS, 0.5 s to load the kernels
+COMPILED_WIDTHS = range(2, 8)  # for one column, and from eight on, BLAS is as fast
 
 
 def row_blocks(m: int, row_bytes: int) -> list[slice]:
@@ -21,9 +22,9 @@ def row_blocks(m: int, row_bytes: int) -> list[slice]:
     return [slice(k * m // count, (k + 1) * m // count) for k in range(count)]
 
 
-def products(work: int) -> tuple[Callable, Callable]:
-    """X W and X^T S for a block of rows: compiled where numba is installed and the run long enough, else by BLAS."""
-    if work >= COMPILED_WORK:
+def products(work: int, width: int) -> tuple[Callable, Callable]:
+    """X W and X^T S for a block of rows: compiled where that pays and numba is installed, else by BLAS."""
+    if work >= COMPILED_WORK and width in COMPILED_WIDTHS:
         try:
             from . import compiled
 

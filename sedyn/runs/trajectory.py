@@ -117,7 +117,7 @@ class Trajectory(Result):
 
 @dataclass
 class State:
-    """Where gradient descent stands at step t, before the update."""
+    """State of gradient descent at step t, before the update."""
 
     t: int
     first: Array  # W_1, (n, q)

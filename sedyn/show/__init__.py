@@ -1,5 +1,3 @@
 """Figures and the widget. On top of the core."""
 
 from .widget import Explorer, explore
-
-__all__ = ["Explorer", "explore"]

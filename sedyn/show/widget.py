@@ -52,7 +52,7 @@ STYLE_SHEET = "<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child .sedyn-liv
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the figure shows: the theory, overlaps |W_k|^2 and W_k^T mu (T'+1, 2, q), a kernel (steps, steps)."""
+    """Content of the figure: the theory, overlaps |W_k|^2 and W_k^T mu (T'+1, 2, q), a kernel (steps, steps)."""
 
     settings: dict[str, Any]
     theory: Evolution

@@ -2,5 +2,3 @@
 
 from .grid import sweep
 from .store import Failure, Table, load
-
-__all__ = ["Failure", "Table", "load", "sweep"]

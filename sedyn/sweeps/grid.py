@@ -54,8 +54,7 @@ def sweep(
     executor : concurrent.futures.Executor or int, optional
         Where to run: so many worker processes, by default one per core; or, for instance,
         ``ThreadPoolExecutor(2)``, ``Client(..).get_executor()`` of Dask, ``mpi4py.futures.MPIPoolExecutor()``.
-        BLAS gets one thread in each worker; in processes that sedyn did not start this needs threadpoolctl, which
-        comes with ``pip install "sedyn[sweep]"``.
+        BLAS gets one thread in each worker.
     store : path, optional
         A folder. What it holds is not run again, so a sweep that was stopped, or grew, goes on where it was; damaged
         files and failed points are run again. Several sweeps may share it, if function and root seed are the same.

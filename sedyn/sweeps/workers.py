@@ -148,8 +148,10 @@ class Processes(ThreadPoolExecutor):
         raise RuntimeError(f"its worker process died {ATTEMPTS} times, with exit code {process.exitcode}")
 
     def _worker(self):
+        from multiprocessing.connection import wait
+
         pool, process = self._workers.get(threading.get_ident(), (None, None))
-        if process and process.is_alive():  # not killed since the last point
+        if process and not wait([process.sentinel], timeout=0):  # not killed since the last point
             return pool, process
         for left in reversed(range(ATTEMPTS)):
             try:

@@ -2,5 +2,3 @@
 
 from .preparing import scale_target, whiten
 from .reading import read_csv
-
-__all__ = ["read_csv", "scale_target", "whiten"]

@@ -33,7 +33,7 @@ def whiten(X: Array, reference: Array | None = None, *, names: tuple[str, ...] |
     reference : (k, n) array, optional
         Rows that supply mean and covariance, by default X itself; labels are not needed, so all rows at hand will do.
         On X itself the covariance becomes exactly the identity, which is more than independent features have: the
-        theory then reads low when m is not several times n.
+        estimate is then too low when m is not several times n.
     names : tuple of n str, optional
         Column names for messages.
 

@@ -129,5 +129,5 @@ def _number(cell: str) -> float | None:
 
 
 def _constant(values: Array) -> Array:
-    """Which columns do not vary beyond rounding."""
+    """Columns that do not vary beyond rounding, (columns,) of bool."""
     return np.ptp(values, axis=0) <= 1e-12 * np.abs(values).max(axis=0)

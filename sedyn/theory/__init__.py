@@ -3,5 +3,3 @@
 from .dice import DiceRun, householder_dice
 from .evolution import Evolution, StandardErrors, state_evolution
 from .kernels import Kernels
-
-__all__ = ["DiceRun", "Evolution", "Kernels", "StandardErrors", "householder_dice", "state_evolution"]

@@ -62,7 +62,7 @@ class StandardErrors(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evolution(Result):
-    """What the theory predicts for one training run. T' <= T is the last step reached.
+    """Prediction of the theory for one training run. T' <= T is the last step reached.
 
     Attributes
     ----------

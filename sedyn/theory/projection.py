@@ -32,7 +32,7 @@ N_QUASI = 24  # twins drawn from the Sobol sequence: the first directions matter
 
 
 def memory_bytes(n_paths: int, n_directions: int, n_blocks: int, dtype) -> int:
-    """What one randomization takes: its points in double precision, and 1 + n_blocks rows for each direction."""
+    """Memory for one randomization: its points in double precision, and 1 + n_blocks rows for each direction."""
     return n_paths * (3 * 8 * N_QUASI + (1 + n_blocks) * n_directions * np.dtype(dtype).itemsize)
 
 
@@ -132,6 +132,6 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
 
 
 def _defect(Q: Rows, rng) -> float:
-    """How far Q is from orthonormal: the largest error of coordinates(combine(probe)) for unit probes."""
+    """Distance of Q from orthonormal: the largest error of coordinates(combine(probe)) for unit probes."""
     probe = rng.standard_normal((4, len(Q))) / np.sqrt(max(1, len(Q)))
     return float(np.abs(Q.coordinates(Q.combine(probe)) - probe).max(initial=0))

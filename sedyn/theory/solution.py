@@ -1,4 +1,4 @@
-"""What the solvers share: the form of a solution, and its generalization error."""
+"""Solutions: the form that all solvers give them, and their generalization error."""
 
 from __future__ import annotations
 
