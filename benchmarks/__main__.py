@@ -16,6 +16,7 @@ SCRIPTS = [
     "estimator_cost",
     "sweep",
     "start_up",
+    "threads",
     "reference",
 ]
 
