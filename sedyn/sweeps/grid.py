@@ -29,9 +29,10 @@ def sweep(
     function: Callable[..., Mapping],
     grid: Mapping[str, Iterable] | Sequence[Mapping],
     n_seeds: int = 1,
-    rng=None,
+    *,
     executor: Executor | int | None = None,
     store=None,
+    rng=None,
 ) -> Table:
     """Call ``function(**point, rng=generator)`` for every point of a grid and every seed, and keep what it returns.
 
@@ -49,8 +50,6 @@ def sweep(
         numpy numbers as Python's. 1, 1.0 and True are different values; 0.0 and -0.0 are the same.
     n_seeds : int
         Independent repetitions of each point.
-    rng : None, int or numpy Generator
-        The root seed. None: that of the store, or a fresh one.
     executor : concurrent.futures.Executor or int, optional
         Where to run: so many worker processes, by default one per core; or, for instance,
         ``ThreadPoolExecutor(2)``, ``Client(..).get_executor()`` of Dask, ``mpi4py.futures.MPIPoolExecutor()``.
@@ -58,6 +57,8 @@ def sweep(
     store : path, optional
         A folder. What it holds is not run again, so a sweep that was stopped, or grew, goes on where it was; damaged
         files and failed points are run again. Several sweeps may share it, if function and root seed are the same.
+    rng : None, int or numpy Generator
+        The root seed. None: that of the store, or a fresh one.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def sweep(
     >>> from concurrent.futures import ThreadPoolExecutor
     >>> import sedyn
     >>> def largest(n, features, rng):
-    ...     return {"largest": abs(sedyn.sample_features(features, (1, n), rng)).max()}
+    ...     return {"largest": abs(sedyn.sample_features(1, n, features=features, rng=rng)).max()}
     >>> grid = {"n": [10, 1000], "features": ["gaussian", "laplace"]}
     >>> table = sedyn.sweep(largest, grid, n_seeds=3, rng=0, executor=ThreadPoolExecutor(2))
     >>> table["n"].tolist()

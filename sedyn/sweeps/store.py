@@ -96,8 +96,8 @@ def load(path) -> Any:
     >>> import sedyn, tempfile
     >>> overlaps = sedyn.Overlaps([[1.0]], [0.5], 1.0, deep=([[1.0]],))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     sedyn.load(overlaps.save(f"{folder}/overlaps")).cross.tolist()
-    [0.5]
+    ...     sedyn.load(overlaps.save(f"{folder}/overlaps")).cross.item()
+    0.5
     """
     folder = Path(path)
     if folder.is_file():

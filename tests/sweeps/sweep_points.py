@@ -41,6 +41,42 @@ def kill(i, rng):
     return {"x": rng.random()}
 
 
+def beside(i, rng):
+    """Point 1 kills its process, always while point 0 is at work; both write down each time they begin."""
+    attempts = os.environ["SEDYN_TEST_ATTEMPTS"]
+    with open(attempts, "a") as file:
+        file.write(str(i))
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with open(attempts) as file:
+            began = file.read()
+        if i == 1 and "0" in began:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if i == 0 and began.count("1") == 3:
+            return {"x": rng.random()}
+        time.sleep(0.01)
+    raise TimeoutError(began)
+
+
+def die_sending(i, rng):
+    """Point 1 is killed in the middle of its result."""
+    if i == 1:
+        from multiprocessing.connection import Connection
+
+        def send_half(self, data):
+            os.write(self.fileno(), bytes(data[: len(data) // 2]))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Connection._send = send_half
+    return {"x": rng.random()}
+
+
+def leave(by, rng):
+    if by:
+        raise {"exit": SystemExit(3), "interrupt": KeyboardInterrupt("no Ctrl-C")}[by]
+    return {"pid": os.getpid()}
+
+
 def threads(i, rng):
     import scipy.linalg
     from threadpoolctl import threadpool_info
@@ -55,7 +91,7 @@ def train(i, rng):
     """Gradient descent, which returns what it has when it is interrupted."""
     network, n = sedyn.Network((2, 1), ("tanh", "identity")), 60
     X, y = sedyn.SingleIndex("tanh", 0.3).sample(90, sedyn.random_signal(n, rng=rng), rng=rng)
-    run = sedyn.gradient_descent(network, sedyn.Training(0.1, 1500), network.init(n, rng), X, y, rng=rng)
+    run = sedyn.gradient_descent(network, sedyn.Training(0.1, 1500), network.init(n, rng=rng), X, y, rng=rng)
     return {"status": run.status, "n_steps": len(run.train_error) - 1}
 
 

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ import pytest
 import sedyn
 from sedyn.sweeps.store import clean, encode, read, record_name, unpack
 from tests.sweeps import sweep_points
-from tests.sweeps.sweep_points import calls, draw, fail, kill, slow, threads
+from tests.sweeps.sweep_points import beside, calls, die_sending, draw, fail, kill, leave, slow, threads
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +32,7 @@ def here(function, grid, n_seeds=1, rng=0, store=None):
     """A sweep in this process, one point after another; the calls it made."""
     calls.clear()
     with ThreadPoolExecutor(1) as executor:
-        return sedyn.sweep(function, grid, n_seeds, rng, executor, store)
+        return sedyn.sweep(function, grid, n_seeds, executor=executor, store=store, rng=rng)
 
 
 def same(table, other):
@@ -47,15 +49,16 @@ def same(table, other):
 GRID = {"a": [1, 2.5], "b": ["x", ("y", 3)]}
 
 
+@pytest.mark.seconds
 def test_same_on_every_executor_in_any_order_alone_or_in_a_larger_sweep():
     serial = here(draw, GRID, 2)
     assert len(set(serial["x"])) == 8 and serial.arrays["curve"].shape == (8, 3)
     assert serial["a"].tolist() == [1, 1, 1, 1, 2.5, 2.5, 2.5, 2.5]
     assert serial["b"].tolist() == ["x", "x", '["y", 3]', '["y", 3]'] * 2 and serial["seed"].tolist() == [0, 1] * 4
-    same(sedyn.sweep(draw, GRID, 2, 0, executor=2), serial)
+    same(sedyn.sweep(draw, GRID, 2, executor=2, rng=0), serial)
     for pool in (ThreadPoolExecutor(3), ProcessPoolExecutor(2, mp_context=get_context("spawn"))):
         with pool:
-            same(sedyn.sweep(draw, GRID, 2, np.random.default_rng(0), pool), serial)
+            same(sedyn.sweep(draw, GRID, 2, executor=pool, rng=np.random.default_rng(0)), serial)
     points = [{"b": b, "a": a} for b in reversed(GRID["b"]) for a in reversed(GRID["a"])]
     backwards = here(draw, points, 2)
     np.testing.assert_array_equal(backwards["x"].reshape(2, 2, 2)[::-1, ::-1].swapaxes(0, 1).ravel(), serial["x"])
@@ -150,17 +153,28 @@ def test_bad_input_is_refused_at_the_door(change, error, message):
         sedyn.sweep(**({"function": draw, "grid": {"a": [1]}} | change))
 
 
+@pytest.mark.seconds
 def test_a_function_of_the_notebook_is_refused_before_a_process_starts():
     code = "import sedyn\ndef f(a, rng): return {'x': 1}\nsedyn.sweep(f, {'a': [1]})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "worker processes cannot import f: put it into a module" in done.stderr
 
 
-def test_a_script_without_its_guard_is_told_so(tmp_path):
+@pytest.mark.seconds
+@pytest.mark.parametrize(
+    "guard_of_f, guard_of_sweep, error", [(False, False, "bootstrapping phase"), (True, True, "get attribute 'f'")]
+)
+def test_a_script_with_a_wrong_guard_is_told_so_once(guard_of_f, guard_of_sweep, error, tmp_path):
+    lines = {"def f(a, rng): return {'x': 1}": guard_of_f, "sedyn.sweep(f, {'a': [1, 2]}, executor=2)": guard_of_sweep}
+    guarded = [f"if __name__ == '__main__':\n    {line}" if guard else line for line, guard in lines.items()]
     script = tmp_path / "script.py"
-    script.write_text("import sedyn\ndef f(a, rng): return {'x': 1}\nprint(sedyn.sweep(f, {'a': [1]}, executor=1))\n")
+    script.write_text("\n".join(["import sedyn", *guarded]))
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, env=environment())
-    assert done.returncode and "did not start, its error stands above; in a script, call sweep under" in done.stderr
+    assert done.returncode and done.stderr.count(error) == 3
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("RuntimeError: 3 worker processes in a row ended while they started. If an error of theirs ")
+    assert 'a script must call sweep under if __name__ == "__main__": and define its function outside of that' in last
+    assert "something killed them, most often want of memory" in last
 
 
 # ---- the table
@@ -377,12 +391,98 @@ def test_a_failing_point_is_recorded_and_tried_again(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.failure")) and not sedyn.load(tmp_path).failures
 
 
+@pytest.mark.seconds
 def test_a_point_that_kills_its_process_costs_nobody_else(tmp_path, monkeypatch):
     monkeypatch.setenv("SEDYN_TEST_ATTEMPTS", str(tmp_path / "attempts"))
     with pytest.warns(UserWarning, match="its worker process died 3 times, with exit code -9"):
         table = sedyn.sweep(kill, {"i": range(12)}, rng=0, executor=2, store=tmp_path)
     assert table["i"].tolist() == [i for i in range(12) if i != 2] and table.failures[0].parameters == {"i": 2}
     assert (tmp_path / "attempts").read_text() == "xxx"
+
+
+@pytest.mark.seconds
+def test_a_point_beside_one_that_kills_its_process_three_times_is_not_blamed_nor_lost(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEDYN_TEST_ATTEMPTS", str(tmp_path / "attempts"))
+    with pytest.warns(UserWarning, match="1 of 2 points; 1 failed.*its worker process died 3 times, with exit code -9"):
+        table = sedyn.sweep(beside, {"i": [0, 1]}, rng=0, executor=2)
+    assert table["i"].tolist() == [0] and [failure.parameters for failure in table.failures] == [{"i": 1}]
+    assert sorted((tmp_path / "attempts").read_text()) == ["0", "1", "1", "1"]
+
+
+@pytest.mark.seconds
+def test_a_worker_killed_in_the_middle_of_a_result_is_not_waited_for():
+    with pytest.warns(UserWarning, match="3 of 4 points; 1 failed.*its worker process died 3 times, with exit code -9"):
+        table = sedyn.sweep(die_sending, {"i": range(4)}, rng=0, executor=1)
+    assert table["i"].tolist() == [0, 2, 3]
+
+
+@pytest.mark.parametrize("executor", [1, None])
+def test_a_point_that_exits_or_interrupts_is_a_failure_of_that_name(executor):
+    with pytest.warns(UserWarning, match="2 of 4 points; 2 failed"), ThreadPoolExecutor(1) as threads:
+        table = sedyn.sweep(leave, {"by": [None, "exit", "interrupt", ""]}, executor=executor or threads)
+    assert [failure.error for failure in table.failures] == ["SystemExit: 3", "KeyboardInterrupt: no Ctrl-C"]
+    assert all("in leave" in failure.traceback for failure in table.failures)
+    assert len(set(table["pid"])) == 1
+
+
+@pytest.mark.seconds
+def test_workers_killed_while_they_start_are_replaced(tmp_path, monkeypatch):
+    """Of one worker at first, and of two, the 1st, 2nd, 4th and 5th are killed as they import the function."""
+    monkeypatch.syspath_prepend(tmp_path)
+    log = tmp_path / "starts"
+    (tmp_path / "dying.py").write_text(f"""if True:
+        import multiprocessing, os, signal, time
+        if multiprocessing.parent_process():
+            with open({str(log)!r}, "a") as file:
+                file.write("x")
+                file.flush()
+                if file.tell() in (1, 2, 4, 5):
+                    os.kill(os.getpid(), signal.SIGKILL)
+        def f(i, rng):
+            time.sleep(0.5)
+            return {{"x": rng.random(), "pid": os.getpid()}}
+    """)
+    table = sedyn.sweep(importlib.import_module("dying").f, {"i": range(12)}, rng=0, executor=2)
+    assert table.status == "ok" and len(set(table["pid"])) == 2 and log.read_text() == "x" * 6
+
+
+@pytest.mark.seconds
+def test_a_worker_killed_between_points_costs_no_attempt(monkeypatch):
+    monkeypatch.setattr(sedyn.sweeps.workers, "ATTEMPTS", 1)
+    with sedyn.sweeps.workers.Processes(leave, 1) as pool:
+        pids = []
+        for _ in range(3):
+            pids.append(int(pool.ask({"by": None}, "0", (0,)).result()["values"]["pid"]))
+            os.kill(pids[-1], signal.SIGKILL)
+            while is_running(pids[-1]):
+                time.sleep(0.01)
+    assert len(set(pids)) == 3
+
+
+def no_start(monkeypatch, after):
+    """So many processes start, and then no more."""
+    right, count = SpawnProcess.start, iter(range(after))
+
+    def start(process):
+        if next(count, None) is None:
+            raise OSError(12, "Cannot allocate memory")
+        right(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", start)
+
+
+def test_where_no_process_can_start_it_is_said(monkeypatch):
+    no_start(monkeypatch, 0)
+    with pytest.raises(RuntimeError, match="3 worker processes in a row .* want of memory") as raised:
+        sedyn.sweep(kill, {"i": range(5)}, executor=2)
+    assert "Cannot allocate memory" in str(raised.value.__cause__)
+
+
+def test_where_no_process_can_start_any_more_what_is_done_is_returned(monkeypatch):
+    no_start(monkeypatch, 1)
+    with pytest.warns(UserWarning, match="2 of 5 points; interrupted .BrokenExecutor: no .*Cannot allocate memory"):
+        table = sedyn.sweep(kill, {"i": range(5)}, executor=1)
+    assert table.status == "interrupted" and table["i"].tolist() == [0, 1]
 
 
 @pytest.mark.filterwarnings("ignore:.*interrupted")
@@ -407,6 +507,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(tmp_path, monkeypatch):
 # ---- workers
 
 
+@pytest.mark.seconds
 def test_workers_have_one_thread_each_and_here_all_is_as_before():
     before = dict(os.environ), threads(0, None)["blas"]
     table = sedyn.sweep(threads, {"i": range(4)}, executor=2)
@@ -416,6 +517,7 @@ def test_workers_have_one_thread_each_and_here_all_is_as_before():
     assert (dict(os.environ), threads(0, None)["blas"]) == before and foreign.items() <= os.environ.items()
 
 
+@pytest.mark.seconds
 def test_a_foreign_process_is_limited_too():
     """Its BLAS was loaded before the sweep began, with as many threads as this machine has."""
     code = """if True:
@@ -507,6 +609,17 @@ def is_running(pid):
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+def workers_of(process):
+    """The process ids of a sweep's workers."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == process.pid and b"spawn_main" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+    return found
+
+
 def wait_for(store, count, process, seconds=60):
     """Until the store has so many records, or the process has ended."""
     end = time.monotonic() + seconds
@@ -558,16 +671,17 @@ def kill_at_random(store, n_kills, n_points, seed):
     return hits
 
 
+@pytest.mark.seconds
 def test_sweeps_killed_at_random_lose_nothing(tmp_path):
     assert kill_at_random(tmp_path / "store", 3, 60, seed=1) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_sweeps_killed_at_fifty_random_moments_lose_nothing(tmp_path):
     assert kill_at_random(tmp_path / "store", 50, 400, seed=2) == 50
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_killed_between_writing_and_renaming(tmp_path):
     process = start(tmp_path, "pool", 30, 5)
     process.communicate(timeout=60)
@@ -576,6 +690,7 @@ def test_killed_between_writing_and_renaming(tmp_path):
     complete(tmp_path, "pool", 30)
 
 
+@pytest.mark.seconds
 def test_two_sweeps_on_one_store(tmp_path):
     both = [start(tmp_path, "pool", 40) for _ in range(2)]
     for process in both:
@@ -585,12 +700,15 @@ def test_two_sweeps_on_one_store(tmp_path):
     assert len(finished(tmp_path)) == 40 and not list(tmp_path.glob("*.tmp"))
 
 
+@pytest.mark.seconds
 def test_interrupting_returns_what_is_done_and_nothing_half_done(tmp_path):
     """Ctrl-C reaches the workers too, where a training run would return what it has so far."""
     process = start(tmp_path, "train", 400)
     wait_for(tmp_path, 5, process)
+    spawned = workers_of(process)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=120)
+    assert not any(map(is_running, spawned)) and (len(spawned) == 2 or not Path("/proc/self").exists())
     status, count, message = out.split(" ", 2)
     assert status == "interrupted" and 5 <= int(count) < 400 and "call it again to go on" in message, err
     table = sedyn.load(tmp_path)
@@ -598,7 +716,7 @@ def test_interrupting_returns_what_is_done_and_nothing_half_done(tmp_path):
     assert set(table["status"]) == {"ok"} and set(table["n_steps"]) == {1500}
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_dask_with_a_killed_worker_and_a_killed_client(tmp_path):
     """200 points on two workers: one is killed in the middle, then the client (with its scheduler); then restarted."""
     pytest.importorskip("distributed")
@@ -610,15 +728,13 @@ def test_dask_with_a_killed_worker_and_a_killed_client(tmp_path):
     assert known.items() <= finished(tmp_path).items()
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_the_built_in_pool_with_a_killed_worker_and_a_killed_client(tmp_path):
     process = start(tmp_path, "pool", 200)
     wait_for(tmp_path, 40, process)
-    tasks = list(Path(f"/proc/{process.pid}/task").glob("*/children"))  # of all its threads
-    if not tasks:
+    if not Path("/proc/self").exists():
         pytest.skip("needs /proc")
-    children = [int(pid) for path in tasks for pid in path.read_text().split()]
-    spawned = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    spawned = workers_of(process)
     assert len(spawned) == 2
     known = kill_both(tmp_path, process, spawned[0])
     time.sleep(1)
