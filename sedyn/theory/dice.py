@@ -41,7 +41,7 @@ from ..common import (
     thread_pool,
 )
 from ..model import Network, Overlaps, Small, Teacher, Training, validate_problem
-from ..recursion import Rows
+from ..recursion import STRIPE, Rows
 from .projection import descend_on_columns
 from .solution import generalization_errors, require_start, validate_tolerance
 
@@ -195,10 +195,10 @@ def householder_dice(
     def quiet():  # divergence is reported on the result
         np.seterr(over="ignore", invalid="ignore")
 
-    step, Y = lambda: next(bar), Y.astype(dtype)
     with np.errstate(over="ignore", invalid="ignore"), thread_pool(available_cores(), quiet) as pool:
-        columns = Rows(np.full(m, 1 / m), dtype, pool.map)
+        columns = Rows(np.full(m, 1 / m), dtype, pool.map if m > STRIPE else map)
         columns.append(first)
+        step, Y = lambda: next(bar), Y.astype(dtype)
         solution = descend_on_columns(problem, columns, Y, twins, rng=rng, step=step, tolerance=tolerance)
     require_start(solution)
     if not solution.train:  # interrupted before there was anything to keep
