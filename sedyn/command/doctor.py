@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
-from ..common import Caller, available_cores, thread_pool, z_scores
+from ..common import Caller, available_cores, one_blas_thread, thread_pool, z_scores
 from ..model import Network, Overlaps, SingleIndex, Training
 from ..runs import simulate
 from ..theory import state_evolution
@@ -93,21 +94,17 @@ def kernel() -> Iterator[Finding]:
 
 
 def threads() -> Iterator[Finding]:
-    """Threads. The solvers run one per core; BLAS threads beside them only wait for each other."""
+    """Threads. The solvers run one per core, and limit BLAS to one thread meanwhile."""
     cores = available_cores()
     if isinstance(thread_pool(1), Caller):
         return (yield Finding("note", "no thread can start here: everything runs on one core, with the same results"))
-    setting = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")}
-    given = ", ".join(f"{name}={value}" for name, value in setting.items() if value) or "no limit on BLAS threads"
-    limited = cores == 1 or "1" in setting.values()
-    remedy = "" if limited else "set OPENBLAS_NUM_THREADS=1 (with MKL: MKL_NUM_THREADS=1) before Python starts"
-    yield Finding("ok" if limited else "note", f"{cores} cores, {given}", remedy)
-    import threadpoolctl  # comes with scikit-learn
-
-    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    if sum(pool["num_threads"] > 1 for pool in pools) > 1:
-        names = ", ".join(f"{Path(pool['filepath']).name} ({pool['num_threads']} threads)" for pool in pools)
-        yield Finding("note", f"several BLAS libraries spin against each other: {names}", "limit each to one thread")
+    with one_blas_thread:
+        free = [pool for pool in threadpool_info() if pool["user_api"] == "blas" and pool["num_threads"] > 1]
+    if not free:
+        return (yield Finding("ok", f"{cores} core{'s' * (cores > 1)}; BLAS takes one thread where sedyn runs its own"))
+    names = ", ".join(f"{Path(pool['filepath']).name} ({pool['num_threads']} threads)" for pool in free)
+    remedy = "set OPENBLAS_NUM_THREADS=1 (with MKL: MKL_NUM_THREADS=1) before Python starts"
+    yield Finding("note", f"{cores} cores, and sedyn cannot limit the threads of {names}", remedy)
 
 
 def memory() -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+import threadpoolctl
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
 
@@ -29,21 +29,31 @@ class _BlasLimit(ContextDecorator):
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                self._limits = _blas_libraries().limit(limits=1, user_api="blas")
+                self._limits = _from_any_thread(_blas_libraries().limit, limits=1, user_api="blas")
 
     def __exit__(self, *_):
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                self._limits.restore_original_limits()
+                _from_any_thread(self._limits.restore_original_limits)
 
 
 one_blas_thread = _BlasLimit()  # a context and a decorator
 
 
+def _from_any_thread(action: Callable, **options):
+    """Set or restore limits from any thread: threadpoolctl (3.8) alone heeds only the first that has done so."""
+    release = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", lambda force: None)
+    release(force=True)
+    try:
+        return action(**options)
+    finally:
+        release(force=True)
+
+
 @cache
-def _blas_libraries() -> ThreadpoolController:
-    return ThreadpoolController()  # 1 ms: those of numpy and scipy are loaded by now
+def _blas_libraries():
+    return threadpoolctl.ThreadpoolController()  # 1 ms: those of numpy and scipy are loaded by now
 
 
 @contextmanager

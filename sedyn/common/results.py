@@ -47,7 +47,8 @@ def brief(value) -> str:
     if isinstance(value, np.ndarray):
         return f"{value:.4g}" if value.ndim == 0 else f"array {value.shape}"
     if isinstance(value, (tuple, list)):
-        return f"({', '.join(map(brief, value))}{',' * (len(value) == 1)})"
+        some = [*map(brief, value[:8]), *([f".. {len(value)} in all"] if len(value) > 8 else [])]
+        return f"({', '.join(some)}{',' * (len(value) == 1)})"
     if isinstance(value, np.generic):
         return shown(value.item())
     if callable(value) and not isinstance(value, Noun):

@@ -147,7 +147,7 @@ def augmented_gradient_descent(
     if trouble:
         found.append(trouble)
     for text in found:
-        python_warnings.warn(text, AssumptionWarning, stacklevel=2)
+        python_warnings.warn(text, AssumptionWarning, stacklevel=3)  # past the decorator
     return recorder.trajectory(
         estimated_error=estimated[:, 0],
         estimated_stderr=stderr[:, 0],

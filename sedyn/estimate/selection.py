@@ -15,6 +15,7 @@ from ..model import Network, Training, Weights
 from ..runs import Trajectory, validate_rows
 from .assumptions import AssumptionWarning
 from .augmented import augmented_gradient_descent
+from .spectrum import spectrum_of
 
 
 class Stop(NamedTuple):
@@ -147,6 +148,7 @@ def tune(
     if not grid:
         raise ValueError("nothing to try: networks, trainings and scales need at least one entry each")
     X, y = validate_rows(X, y)
+    spectrum_of(covariance, unlabelled, X.shape[1])  # what is wrong with it is no failure of a candidate
     jobs = [
         (*point, X, y, covariance, unlabelled, child)
         for point, child in zip(grid, generator(rng).spawn(len(grid)), strict=True)
@@ -192,7 +194,7 @@ def _try(network, training, scale, X, y, covariance, unlabelled, rng) -> tuple[C
                 network, training, weights, X, y, covariance=covariance, unlabelled=unlabelled, rng=rng
             )
     except (ValueError, MemoryError) as error:
-        return Candidate(network, training, scale, 0, np.inf, np.nan, None, "failed", str(error)), ()
+        return Candidate(network, training, scale, 0, np.inf, np.inf, None, "failed", str(error)), ()
     stop = early_stop(run)
     candidate = Candidate(
         network, training, scale, stop.step, stop.error, stop.stderr, run.stopped, run.status, run.message

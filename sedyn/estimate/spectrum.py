@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 
-from ..common import Array, finite_array
+from ..common import Array, finite_array, shown
 from ..model import eigen_directions, gauss_nodes
 
 N_NODES = 8  # of a known spectrum: agrees with 16 to 1e-6 at largest / mean eigenvalue = 30 (theory 5)
@@ -59,6 +59,9 @@ def population_spectrum(rows: Array) -> tuple[Array, Array]:
     >>> bool(abs(frequencies @ values**2 - 8.5) < 0.5)  # half of 1 and half of 16; the sample eigenvalues say 12.5
     True
     """
+    rows = finite_array(rows, "rows")
+    if rows.ndim != 2 or len(rows) < 12:
+        raise ValueError(f"rows must be an array of shape (k, n) of at least 12 rows; got {shown(rows)}")
     k, n = rows.shape
     k -= 1  # the mean takes one row's worth
     sample = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)[: min(k, n)] ** 2 / k

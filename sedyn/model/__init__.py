@@ -13,6 +13,7 @@ from .population import (
     overlaps_and_errors,
     population_error,
     population_errors,
+    require_paths,
 )
 from .problem import Problem, validate_problem
 from .recording import Recording

@@ -144,7 +144,8 @@ class Overlaps(Result):
 
     def _summary(self):
         (B, q, k), each = self.cross.shape, "in each block, " if len(self.blocks) > 1 else ""
-        diagonal = ", ".join(f"{x:.3g}" for x in np.diagonal(self.gram.sum(axis=0)))
+        squares = np.diagonal(self.gram.sum(axis=0))
+        diagonal = ", ".join([f"{x:.3g}" for x in squares[:8]] + [".."] * (q > 8))
         rows = {
             "sizes": f"{q} neurons, {k} signal{'s' * (k > 1)}, {B} block{'s' * (B > 1)} of features",
             "gram": f"{each}(q, q) = ({q}, {q}); |W_1|^2 of each neuron: {diagonal}",

@@ -8,7 +8,7 @@ from scipy import special
 from ..common import Array, finite_array, generator, integer, require_memory, shown
 from .covariance import covariance_root, times_root
 from .losses import Metrics
-from .network import Network, Small
+from .network import Network, Small, Weights
 from .overlaps import Overlaps, joint_loadings
 from .problem import validate_problem
 from .teachers import Teacher
@@ -60,6 +60,11 @@ def metric_integrals(network, teacher, metrics, gram, cross, signal_gram, small,
     return np.array(errors)
 
 
+def require_paths(n_paths: int, dim: int) -> None:
+    """MemoryError where the integral over so many paths does not fit."""
+    require_memory(16.0 * n_paths * (dim + 2), f"n_paths = {n_paths}", "lower n_paths")
+
+
 def population_error(
     network: Network, teacher: Teacher, overlaps: Overlaps, *, n_paths: int = 2**14, rng=None
 ) -> float:
@@ -79,7 +84,7 @@ def population_error(
     """
     problem = validate_problem(network, Training(0.0, 0), teacher, overlaps, np.inf)
     n_paths, rng = integer(n_paths, "n_paths"), generator(rng)
-    require_memory(16.0 * n_paths * (overlaps.loadings.shape[1] + 2), f"{n_paths} paths", "lower n_paths")
+    require_paths(n_paths, overlaps.loadings.shape[1])
     gram, cross, signal_gram = overlaps.total
     parts = gram[None], cross[None], signal_gram, Small.stacked([overlaps.small])
     return float(metric_integrals(network, teacher, problem.metrics, *parts, n_paths, rng)[0, 0])
@@ -117,6 +122,11 @@ def population_errors(
         raise ValueError("the run kept no first-layer weights; train with first_weights_at='all'")
     small = Small(*(tuple(W[list(run.first_weights_at)] for W in part) for part in (run.deep_weights, run.biases)))
     n_paths, metrics = integer(n_paths, "n_paths"), Metrics()
+    if len(run.first_weights_at):
+        start = Weights(first[0], tuple(W[0] for W in small.deep), tuple(b[0] for b in small.biases))
+        overlaps = Overlaps.of(start, signal, covariance=covariance)
+        validate_problem(network, Training(0.0, 0), teacher, overlaps, np.inf)
+        require_paths(n_paths, network.widths[0] + teacher.n_indices)
     return overlaps_and_errors(network, teacher, metrics, first, small, signal, covariance, n_paths, generator(rng))[2][
         :, 0
     ]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..common import Array, generator, integer, one_blas_thread
+from ..common import Array, generator, instance, integer, one_blas_thread, shown
 from ..model import Moving, Network, Small, Training, Weights
 from .descent import validate_run
 from .trajectory import Recorder, State, Trajectory
@@ -142,11 +142,13 @@ def widen(network: Network, training: Training, factor: int, scaling: str = "max
     ((400, 1), [20.0, 0.002], (1.0, 0.1))
     >>> weights = wide.network.init(n_features=50, rng=0, scale=wide.scale)
     """
+    instance(network, Network, "network")
+    instance(training, Training, "training")
     factor = integer(factor, "factor")
     L, c = network.n_layers, float(factor)
     multipliers = {"maximal_update": [c] + [1.0] * (L - 2) + [1 / c], "ntk": [1.0] + [1 / c] * (L - 1)}
-    if scaling not in multipliers:
-        raise ValueError(f"unknown scaling {scaling!r}; use one of {', '.join(multipliers)}")
+    if not isinstance(scaling, str) or scaling not in multipliers:
+        raise ValueError(f"unknown scaling {shown(scaling)}; use one of {', '.join(multipliers)}")
     output = c**-0.5 if scaling == "maximal_update" else 1.0
     return Wide(
         Network((*(factor * q for q in network.widths[:-1]), 1), network.activations, network.bias),

@@ -20,7 +20,18 @@ from ..common import (
     one_blas_thread,
     require_memory,
 )
-from ..model import Metrics, Network, Small, Teacher, Training, Weights, overlaps_and_errors
+from ..model import (
+    Metrics,
+    Network,
+    Overlaps,
+    Small,
+    Teacher,
+    Training,
+    Weights,
+    overlaps_and_errors,
+    require_paths,
+    validate_problem,
+)
 from .descent import descend, validate_run
 from .trajectory import Recorder, chosen_steps
 
@@ -78,7 +89,7 @@ class Simulation(Result):
             values = getattr(self, name)
             error = values.std(axis=0, ddof=1) / np.sqrt(n_runs) if n_runs > 1 else None
             rows[name] = "mean " + first_and_last(values.mean(axis=0), error)
-        rows |= {"metrics": ", ".join(self.metrics)} if self.metrics else {}
+        rows |= {"metrics": brief(self.metrics)} if self.metrics else {}
         return rows | {
             "deep_weights": brief(self.deep_weights),
             "C, c": f"{brief(self.C)}, {brief(self.c)}",
@@ -156,11 +167,16 @@ def simulate(
     signal, rng = finite_array(signal, "signal"), generator(rng)
     draw = dict(features=features, covariance=covariance)
     X, y = teacher.sample(1, signal, **draw, rng=0)  # whether the parts fit each other
+    validate_problem(network, training, teacher, Overlaps.of(weights, signal, covariance=covariance), np.inf)
     weights, X, *_ = validate_run(network, training, weights, X, y, None, metrics, dtype)
     rule, scores, n = training.rule(network.n_layers), Metrics(metrics), len(weights.first)
     kept = chosen_steps(first_weights_at, rule.n_steps, "first_weights_at")
     n_bytes = min(n_runs, available_cores()) * (16.0 * n_samples * n + 8.0 * weights.first.size * (rule.n_steps + 1))
     require_memory(n_bytes, f"training on {n_samples} x {n} features on every core", "lower n_samples or n_features")
+    q, T = network.widths[0], rule.n_steps
+    n_bytes = 8.0 * n_runs * ((T + 1) ** 2 * q**2 + len(kept) * n * q)
+    require_memory(n_bytes, f"overlaps and weights of {n_runs} runs", "lower n_runs, n_steps or first_weights_at")
+    require_paths(n_paths, q + teacher.n_indices)
 
     def one(step, child):
         X, y = (part.astype(weights.first.dtype) for part in teacher.sample(n_samples, signal, **draw, rng=child))
@@ -188,9 +204,11 @@ def simulate(
     train, general = (np.array([run[i][:reached] for run in done]) for i in (0, 1))
     small = Small.stacked([V.map(lambda W: W[:reached]) for _, _, V, *_ in done])
     C, c = np.array([run[3][:reached, :reached] for run in done]), np.array([run[4][:reached] for run in done])
-    status, message = "ok", next((run[-1] for run in done if run[-1]), "")
-    if message:
-        status, message = "diverged", f"of {len(done)} runs, {sum(bool(run[-1]) for run in done)}: {message}"
+    diverged = [run for run in done if run[-1]]
+    status, message = "ok", ""
+    if diverged:  # the arrays end where the first of them ended
+        first_one = min(diverged, key=lambda run: len(run[0]))
+        status, message = "diverged", f"of {len(done)} runs, {len(diverged)}: {first_one[-1]}"
     elif len(done) < n_runs:
         status, message = "interrupted", f"interrupted after {len(done)} of {n_runs} runs"
     kept = tuple(t for t in kept if t < reached)

@@ -85,7 +85,7 @@ class Trajectory(Result):
         if self.estimated_error is not None:
             rows["estimated_error"] = first_and_last(self.estimated_error, self.estimated_stderr)
             rows["best_step"] = f"{self.best_step}, estimated error {self.estimated_error[self.best_step]:.4g}"
-        rows |= {"metrics": ", ".join(self.metrics)} if self.metrics else {}
+        rows |= {"metrics": brief(self.metrics)} if self.metrics else {}
         rows["deep_weights"] = brief(self.deep_weights)
         if self.first_weights_at:
             rows["first_weights"] = f"at {len(self.first_weights_at)} steps"

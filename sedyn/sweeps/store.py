@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..common import Result
+from ..common import Result, same
 
 HEADER = "sweep.json"
 STALE = 3600  # seconds after which a temporary file belongs to nobody
@@ -75,6 +75,15 @@ class Table(dict):
             name: (("record", *(f"{name}_{i}" for i in range(1, values.ndim))), values)
             for name, values in (self | self.arrays).items()
         }
+
+    def __eq__(self, other):
+        def parts(table):
+            return [*table], [*table.values()], [*table.arrays], [*table.arrays.values()], table.failures, table.message
+
+        return type(other) is Table and same(parts(self), parts(other))
+
+    def __ne__(self, other):
+        return not self == other
 
     def __repr__(self):
         names = [*self, *(f"{name} {values.shape}" for name, values in self.arrays.items())]

@@ -119,7 +119,7 @@ class Evolution(Result):
             "generalization_error": first_and_last(self.generalization_error, error.generalization_error),
             "best step": f"{np.argmin(self.generalization_error)}, {np.min(self.generalization_error):.4g}",
         }
-        rows |= {"metrics": ", ".join(self.metrics)} if self.metrics else {}
+        rows |= {"metrics": brief(self.metrics)} if self.metrics else {}
         return rows | {
             "deep_weights": brief(self.deep_weights),
             "kernels": "C, c, P, kappa, fluctuation" + (", R, rho" if self.kernels.responses else ""),
