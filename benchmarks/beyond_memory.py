@@ -47,18 +47,16 @@ def final_errors(way, n, n_runs, seed):
     """Generalization errors of problem C at T = 20, one per run."""
     network, training, teacher, overlaps, phi = CONVERGING.parts
     rng, m, errors = np.random.default_rng(seed), round(phi * n), []
-    first = np.zeros((n, 4))
-    first[:5] = overlaps.loadings().T  # any weights and signal with these overlaps: the signal is the first feature
-    signal = np.eye(1, n)[0]
+    weights, signal = overlaps.realize(n, rng=rng)
     for _ in range(n_runs):
         if way == "dice":
-            run = sedyn.householder_dice(network, training, teacher, overlaps, m, n, rng)
+            run = sedyn.householder_dice(network, training, teacher, overlaps, m, n, rng=rng)
             errors.append(run.generalization_error[-1])
         else:
             X, y = teacher.sample(m, signal, rng=rng)
-            run = sedyn.gradient_descent(network, training, sedyn.Weights(first, overlaps.deep), X, y)
+            run = sedyn.gradient_descent(network, training, weights, X, y)
             end = sedyn.Overlaps.of(run.final, signal)
-            errors.append(sedyn.population_error(network, teacher, end, 2**12, rng))
+            errors.append(sedyn.population_error(network, teacher, end, n_paths=2**12, rng=rng))
     return way, n, errors
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 import sedyn
-from sedyn.model import gaussian_points
 
 HERE = Path(__file__).parent
 
@@ -42,7 +41,7 @@ class Problem:
         )
 
     def solve(self, n_paths, rng, **options) -> sedyn.Evolution:
-        return sedyn.state_evolution(*self.parts, n_paths, rng, **options)
+        return sedyn.state_evolution(*self.parts, n_paths=n_paths, rng=rng, **options)
 
 
 def wavy(z):
@@ -102,10 +101,7 @@ def simulate(problem: Problem, n_features: int, rng, dtype=np.float32):
     error, and W_1 at the end and mu. The generalization error is an integral over the law of a fresh (x, y), not timed.
     """
     network, training, teacher, overlaps, phi = problem.parts
-    q = problem.widths[0]
-    # Gaussian features look the same in every rotated frame, so the weights may lie along the first axes
-    weights = sedyn.Weights(np.eye(n_features, q + 1) @ overlaps.loadings().T, overlaps.deep)
-    signal = np.eye(n_features)[0]
+    weights, signal = overlaps.realize(n_features, rng=rng)
 
     def draw_and_train():
         X = rng.standard_normal((round(phi * n_features), n_features), dtype=dtype)
@@ -113,14 +109,8 @@ def simulate(problem: Problem, n_features: int, rng, dtype=np.float32):
         return sedyn.gradient_descent(network, training, weights, X, y, first_weights_at="all", dtype=dtype)
 
     seconds, run = timed(draw_and_train)
-    points = gaussian_points(1 + q, 2**12, rng)
-    labels = teacher.mean_label(points[0])
-    errors = []
-    for t in range(len(run.train_error)):
-        at_t = sedyn.Overlaps.of(run.weights_at(t), signal)
-        residual = network.output(at_t.loadings() @ points, at_t.deep) - labels
-        errors.append(np.mean(residual**2) + teacher.noise**2)
-    return seconds, np.array(errors), run.train_error, run.final_first.astype(float), signal
+    errors = sedyn.population_errors(network, teacher, run, signal, rng=rng)
+    return seconds, errors, run.train_error, run.final_first.astype(float), signal
 
 
 def relative_error(curves, reference):

@@ -76,7 +76,7 @@ def measure(n, n_threads):
     """Milliseconds per step, the fastest of several rounds in which all take turns, and how far the weights differ."""
     rng, m = np.random.default_rng(0), 3 * n // 2
     network = sedyn.Network((WIDTH, 1), ("tanh", "identity"))
-    weights = network.init(n, rng)
+    weights = network.init(n, rng=rng)
     X, y = sedyn.SingleIndex("tanh", 0.1).sample(m, sedyn.random_signal(n, rng=rng), rng=rng)
     contestants = {
         "read": reading(X, n_threads),

@@ -60,9 +60,8 @@ def make(remake=False):
     todo = [(s, seed) for s in SETTINGS for seed in range(len(stored.get(key(*s), ())), s[-1])]
     for setting, seed in tqdm(todo):
         name, solver, n_paths, tolerance, _ = setting
-        theory = PROBLEMS[name].solve(
-            n_paths, 1000 + seed, n_scrambles=2, solver=solver, tolerance=tolerance, dtype=np.float64
-        )
+        precision = {"tolerance": tolerance, "dtype": np.float64} if solver == "projection" else {}
+        theory = PROBLEMS[name].solve(n_paths, 1000 + seed, n_scrambles=2, solver=solver, **precision)
         assert theory.status == "ok", theory.message
         curve = theory.generalization_error[None]
         stored[key(*setting)] = np.concatenate([stored.get(key(*setting), curve[:0]), curve])

@@ -20,7 +20,7 @@ FEW, MANY = 200, 2000
 def train(step_size, rng):
     network, n = sedyn.Network((3, 1), ("tanh", "identity")), 400
     X, y = sedyn.SingleIndex("tanh", 0.3).sample(600, sedyn.random_signal(n, rng=rng), rng=rng)
-    run = sedyn.gradient_descent(network, sedyn.Training(step_size, 60), network.init(n, rng), X, y)
+    run = sedyn.gradient_descent(network, sedyn.Training(step_size, 60), network.init(n, rng=rng), X, y)
     return {"error": run.train_error}
 
 
@@ -32,7 +32,7 @@ def seconds(function, grid, n_seeds, executor, stored):
     """Of one sweep, without those it takes to remove its folder."""
     with tempfile.TemporaryDirectory(dir=HERE) as folder:
         store = f"{folder}/store" if stored else None
-        took, table = timed(sedyn.sweep, function, grid, n_seeds, 0, executor, store)
+        took, table = timed(sedyn.sweep, function, grid, n_seeds, executor=executor, store=store, rng=0)
     assert len(table["seed"]) == len(list(next(iter(grid.values())))) * n_seeds
     return took
 

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -43,6 +43,7 @@ from sedyn import (
     population_error,
     population_errors,
     random_signal,
+    simulate,
     state_evolution,
     sweep,
     tune,
@@ -104,42 +105,13 @@ def claim(function: Callable[..., Claim]) -> Callable[..., Claim]:
 # ---- what the claims share
 
 
-def start(overlaps: Overlaps, n_features: int, rng, concentrated: bool = False) -> tuple[Weights, Array]:
-    """Weights and a signal in R^n_features with exactly these overlaps: directions at random, or, if `concentrated`,
-    the signal on the first coordinate alone."""
-    rng = np.random.default_rng(rng)
-    directions = rng.standard_normal((n_features, len(overlaps.cross) + 1))
-    if concentrated:
-        directions[:, 0] = np.arange(n_features) == 0
-    frame, triangle = np.linalg.qr(directions)
-    frame *= np.sign(np.diag(triangle))
-    return Weights(frame @ overlaps.loadings().T, overlaps.deep), np.sqrt(overlaps.signal_norm2) * frame[:, 0]
-
-
-def simulate(
-    network: Network,
-    training: Training,
-    teacher: SingleIndex,
-    weights: Weights,
-    signal: Array,
-    aspect_ratio: float,
-    n_runs: int,
-    rng,
-    *,
-    features="gaussian",
-    steps: Iterable[int] = (),
-) -> Iterator[Trajectory]:
-    """Training runs from one start, the data drawn afresh for each; W_1 is kept at `steps`."""
-    rng, rows = np.random.default_rng(rng), round(aspect_ratio * len(signal))
-    for _ in range(n_runs):
-        X, y = teacher.sample(rows, signal, features, rng)
-        yield gradient_descent(network, training, weights, X, y, first_weights_at=steps)
-
-
-def exact_errors(network: Network, teacher: SingleIndex, run: Trajectory, signal: Array) -> Array:
-    """Generalization error on Gaussian features at the steps where the run kept W_1, from its overlaps alone."""
-    weights = map(run.weights_at, run.first_weights_at)
-    return np.array([population_error(network, teacher, Overlaps.of(W, signal), 2**11, rng=0) for W in weights])
+def on_one_feature(weights: Weights, signal: Array) -> tuple[Weights, Array]:
+    """The same start, reflected so that the signal lies on the first feature alone; overlaps stay what they are."""
+    mirror = signal - np.linalg.norm(signal) * np.eye(1, len(signal))[0]
+    first, turned = (
+        part - 2 * np.outer(mirror, mirror @ part) / (mirror @ mirror) for part in (weights.first, signal[:, None])
+    )
+    return Weights(first, weights.deep), turned[:, 0]
 
 
 def mean_and_error(values) -> tuple[Array, Array]:
@@ -179,16 +151,14 @@ def finite_width_agreement(paper: bool = False, rng=0) -> Claim:
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.6))
     for ax, widths in zip(axes, ((2, 1), (8, 1), (4, 3, 1)), strict=True):
         network = Network(widths, ("tanh",) * (len(widths) - 1) + ("identity",))
-        weights, signal = network.init(n, rng), random_signal(n, rng=rng)
-        theory = state_evolution(network, training, teacher, Overlaps.of(weights, signal), phi, 2**13, rng)
-        runs = [
-            replace(run, generalization_error=exact_errors(network, teacher, run, signal))
-            for run in simulate(network, training, teacher, weights, signal, phi, n_runs, rng, steps=range(T + 1))
-        ]
+        weights, signal = network.init(n, rng=rng), random_signal(n, rng=rng)
+        overlaps = Overlaps.of(weights, signal)
+        theory = state_evolution(network, training, teacher, overlaps, phi, n_paths=2**13, rng=rng)
+        runs = simulate(network, training, teacher, weights, signal, round(phi * n), n_runs, rng=rng)
         name = f"L = {len(widths)}, width {widths[0]}"
         plot.learning_curves(theory, runs, ax=ax, max_points=12).set_title(name)
         for quantity in ("train_error", "generalization_error"):
-            values = np.array([getattr(run, quantity)[steps] for run in runs])
+            values = getattr(runs, quantity)[:, steps]
             gap = relative_gap(values, getattr(theory, quantity)[steps], getattr(theory.stderr, quantity)[steps])
             agreement |= measured(f"{name}: relative gap of the {plot.QUANTITIES[quantity][0]}", *gap)
     return Claim(
@@ -223,21 +193,20 @@ def gaussian_fluctuations(paper: bool = False, rng=0) -> Claim:
     n, n_runs, per_run, T = (1500, 60, 20, 40) if paper else (800, 40, 20, 12)
     rng = np.random.default_rng(rng)
     network, training, teacher, overlaps, phi = three_layers(T)
-    weights, signal = start(overlaps, n, rng)
+    weights, signal = overlaps.realize(n, rng=rng)
     kernels = state_evolution(network, training, teacher, overlaps, phi, rng=rng).kernels
     steps = [1, T // 3, T]
     mean = np.einsum("nb,tab->tna", weights.first, kernels.P[steps]) + np.einsum(
         "n,ta->tna", signal, kernels.kappa[steps]
     )
     sd = np.sqrt(np.einsum("ttaa->ta", kernels.fluctuation)[steps])
-    chosen, variance = [], []
-    for run in simulate(network, training, teacher, weights, signal, phi, n_runs, rng, steps=steps):
-        standard = np.sqrt(n) * (run.first_weights - mean) / sd[:, None]
-        # a few features of each run: those of one run share its fluctuating kernels
-        chosen.append(standard[:, rng.choice(n, per_run, replace=False)])
-        variance.append(np.mean(standard**2, axis=(1, 2)))
+    problem = network, training, teacher, weights, signal
+    runs = simulate(*problem, round(phi * n), n_runs, first_weights_at=steps, rng=rng)
+    standard = np.sqrt(n) * (runs.first_weights - mean) / sd[:, None]  # (run, step, feature, neuron)
+    # a few features of each run: those of one run share its fluctuating kernels
+    chosen = [run[:, rng.choice(n, per_run, replace=False)] for run in standard]
     values = np.concatenate(chosen, axis=1)  # (step, runs * per_run, neuron)
-    ratio, error = mean_and_error(variance)
+    ratio, error = mean_and_error(np.mean(standard**2, axis=(2, 3)))
     quantiles = stats.norm.ppf((np.arange(values.shape[1]) + 0.5) / values.shape[1])
     figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.7), sharey=True)
     p_values: list[float] = []
@@ -272,17 +241,14 @@ def deep_concentration(paper: bool = False, rng=0) -> Claim:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8))
     spread, error = np.zeros((2, len(sizes)))
     for i, n in enumerate(sizes):
-        runs = simulate(network, training, teacher, *start(overlaps, n, rng), phi, n_runs, rng)
-        path, *rest = zip(*(run.deep_weights for run in runs), strict=True)
-        last = np.array(
-            [[layer[-1].ravel() for layer in (W, V)] for W, V in zip(path, *rest, strict=True)], dtype=object
-        )
-        values = np.array([np.concatenate(row) for row in last], float)  # (runs, all deep weights)
+        weights, signal = overlaps.realize(n, rng=rng)
+        runs = simulate(network, training, teacher, weights, signal, round(phi * n), n_runs, rng=rng)
+        values = np.concatenate([W[:, -1].reshape(n_runs, -1) for W in runs.deep_weights], axis=1)
         spread[i] = rms_sd(values)
         error[i] = np.std([rms_sd(values[rng.integers(0, n_runs, n_runs)]) for _ in range(200)])
         if i in (0, len(sizes) - 1):
             for k, colour in enumerate((BLUE, RED, GREEN)):
-                W = np.array(path)[:, :, k, 0]
+                W = runs.deep_weights[0][:, :, k, 0]
                 left.fill_between(np.arange(T + 1), *np.quantile(W, (0.1, 0.9), axis=0), color=colour, alpha=0.3, lw=0)
     left.plot(theory.deep_weights[0][:, :, 0])
     left.set(title="W_2, theory, and 80 % of the runs", xlabel="step t")
@@ -317,17 +283,17 @@ def rms_sd(values: Array) -> float:
 def individual_initialization(paper: bool = False, rng=0) -> Claim:
     """Draws from one law of initialization end at different errors, each at its own prediction."""
     n, n_starts, n_runs, phi, T = (1000, 24, 16, 1.5, 10) if paper else (500, 8, 12, 1.5, 10)
-    rng = np.random.default_rng(rng)
+    rng_starts, rng = np.random.default_rng(rng).spawn(2)
     network, training = Network((2, 1), ("tanh", "identity")), Training(0.3, T)
-    teacher, signal = SingleIndex("tanh", 0.3), random_signal(n, rng=rng)
+    teacher, signal = SingleIndex("tanh", 0.3), random_signal(n, rng=rng_starts)
     (predicted, predicted_error), simulated = np.zeros((2, n_starts)), np.zeros((n_starts, n_runs))
     for i in range(n_starts):
-        weights = network.init(n, rng, scale=(1, 1.5))
+        weights = network.init(n, scale=(1, 1.5), rng=rng_starts)
         overlaps = Overlaps.of(weights, signal)
         theory = state_evolution(network, training, teacher, overlaps, phi, rng=rng)
         predicted[i], predicted_error[i] = theory.generalization_error[T], theory.stderr.generalization_error[T]
-        runs = simulate(network, training, teacher, weights, signal, phi, n_runs, rng, steps=[T])
-        simulated[i] = [exact_errors(network, teacher, run, signal)[0] for run in runs]
+        runs = simulate(network, training, teacher, weights, signal, round(phi * n), n_runs, rng=rng)
+        simulated[i] = runs.generalization_error[:, T]
     # one relative error for all starts: each has only a few runs
     mean = simulated.mean(axis=1)
     error = mean * np.sqrt(np.mean(simulated.var(axis=1, ddof=1) / mean**2) / n_runs)
@@ -389,11 +355,16 @@ def non_gaussian_features(paper: bool = False, rng=0) -> Claim:
     for j, (name, features, concentrated) in enumerate(settings + outside):
         gap, error = np.zeros((2, len(sizes)))
         for i, n in enumerate(sizes):
-            weights, signal = start(overlaps, n, rng, concentrated)
-            runs = simulate(network, training, teacher, weights, signal, phi, budget // n, rng, features=features)
-            errors = [fresh_error(network, teacher, run, signal, features, rng) for run in runs]
+            weights, signal = overlaps.realize(n, rng=rng)
+            if concentrated:
+                weights, signal = on_one_feature(weights, signal)
+            errors = np.zeros((budget // n, 1))
+            for r in range(len(errors)):
+                X, y = teacher.sample(round(phi * n), signal, features=features, rng=rng)
+                end = gradient_descent(network, training, weights, X, y).final
+                errors[r] = fresh_error(network, teacher, end, signal, features, rng)
             gap[i], error[i] = relative_gap(
-                np.array(errors)[:, None], line.generalization_error[-1:], line.stderr.generalization_error[-1:]
+                errors, line.generalization_error[-1:], line.stderr.generalization_error[-1:]
             )
             total += budget // n
         inside = j < len(settings)
@@ -422,11 +393,11 @@ def non_gaussian_features(paper: bool = False, rng=0) -> Claim:
     )
 
 
-def fresh_error(network, teacher, run: Trajectory, signal: Array, features, rng, rows_per_feature: int = 5) -> float:
-    """Generalization error of a run's last network, on fresh rows of the same ensemble; the label noise is independent
-    of everything there and enters by its variance."""
-    X, _ = teacher.sample(rows_per_feature * len(signal), signal, features, rng)
-    return float(np.mean((network.predict(run.final, X) - teacher.mean_label(X @ signal)) ** 2)) + teacher.noise**2
+def fresh_error(network, teacher, weights: Weights, signal: Array, features, rng, rows_per_feature: int = 5) -> float:
+    """Generalization error on fresh rows of this ensemble; the label noise is independent of everything there and
+    enters by its variance."""
+    X, _ = teacher.sample(rows_per_feature * len(signal), signal, features=features, rng=rng)
+    return float(np.mean((network.predict(weights, X) - teacher.mean_label(X @ signal)) ** 2)) + teacher.noise**2
 
 
 @claim
@@ -446,12 +417,12 @@ def generalization_gap(paper: bool = False, rng=0) -> Claim:
     for ax, (title, teacher) in zip(axes, tasks.items(), strict=True):
         lines, line_errors, means, errors = np.zeros((4, 2, len(ratios)))
         for i, phi in enumerate(ratios):
-            theory = state_evolution(network, training, teacher, overlaps, phi, 2**13, rng, tolerance=3e-3)
+            theory = state_evolution(network, training, teacher, overlaps, phi, n_paths=2**13, rng=rng)
             lines[:, i] = theory.train_error[T], theory.generalization_error[T]
             line_errors[:, i] = theory.stderr.train_error[T], theory.stderr.generalization_error[T]
-            weights, signal = start(overlaps, n, rng)
-            runs = simulate(network, training, teacher, weights, signal, phi, n_runs, rng, steps=[T])
-            pairs = [(run.train_error[T], *exact_errors(network, teacher, run, signal)) for run in runs]
+            weights, signal = overlaps.realize(n, rng=rng)
+            runs = simulate(network, training, teacher, weights, signal, round(phi * n), n_runs, rng=rng)
+            pairs = np.column_stack([runs.train_error[:, T], runs.generalization_error[:, T]])
             means[:, i], errors[:, i] = mean_and_error(pairs)
         where = f"{title}, m/n = {ratios[0]}"
         agreement[f"{where}: generalization over training error, theory"] = lines[1, 0] / lines[0, 0]
@@ -486,7 +457,7 @@ def effective_signal(paper: bool = False, rng=0) -> Claim:
     steps = sorted({1, 3, T // 4, T // 2, 3 * T // 4, T})
     overlaps = Overlaps(np.array([[1.0, 0.3], [0.3, 0.8]]), np.array([0.4, -0.1]), 1.0, deep)
     teacher = SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.5)
-    weights, signal = start(overlaps, n, rng)
+    weights, signal = overlaps.realize(n, rng=rng)
     kernels = state_evolution(network, training, teacher, overlaps, phi, rng=rng).kernels
     line, line_error = (
         np.concatenate([P.reshape(-1, 4), kappa, np.einsum("ttab->tab", noise).reshape(-1, 4)[:, [0, 1, 3]]], axis=1)
@@ -495,11 +466,10 @@ def effective_signal(paper: bool = False, rng=0) -> Claim:
             [kernels.stderr(name) for name in ("P", "kappa", "fluctuation")],
         )
     )
+    problem = network, training, teacher, weights, signal
+    runs = simulate(*problem, round(phi * n), n_runs, first_weights_at=steps, rng=rng)
     fits = np.array(
-        [
-            [regression(W, weights.first, signal, n_fresh, rng) for W in np.asarray(run.first_weights)]
-            for run in simulate(network, training, teacher, weights, signal, phi, n_runs, rng, steps=steps)
-        ]
+        [[regression(W, weights.first, signal, n_fresh, rng) for W in kept] for kept in np.asarray(runs.first_weights)]
     )  # (runs, steps, 9)
     mean, error = mean_and_error(fits)
     # Hotelling's test of all nine numbers at T
@@ -510,17 +480,14 @@ def effective_signal(paper: bool = False, rng=0) -> Claim:
     blind = SingleIndex(lambda z: (z**3 - 3 * z) / np.sqrt(6), 0.1)
     unaligned = Overlaps(np.eye(2), np.zeros(2), 1.0, deep)
     reuse, no_reuse = (
-        state_evolution(network, training, blind, unaligned, ratio, 2**15, rng).kernels for ratio in (phi, np.inf)
+        state_evolution(network, training, blind, unaligned, ratio, n_paths=2**15, rng=rng).kernels
+        for ratio in (phi, np.inf)
     )
-    weights, signal = start(unaligned, n, rng)
+    weights, signal = unaligned.realize(n, rng=rng)
     rest = signal - weights.first @ np.linalg.lstsq(weights.first, signal, rcond=None)[0]
-    kappa_runs = np.array(
-        [
-            [rest @ W[:, 0] / (rest @ signal) for W in np.asarray(run.first_weights)]
-            for run in simulate(network, training, blind, weights, signal, phi, 2 * n_runs, rng, steps=steps)
-        ]
-    )
-    kappa, kappa_error = mean_and_error(kappa_runs)
+    problem = network, training, blind, weights, signal
+    runs = simulate(*problem, round(phi * n), 2 * n_runs, first_weights_at=steps, rng=rng)
+    kappa, kappa_error = mean_and_error(np.asarray(runs.first_weights)[..., 0] @ rest / (rest @ signal))
 
     figure, axes = plt.subplots(1, 4, figsize=(14.5, 3.6))
     groups = {
@@ -590,10 +557,10 @@ def estimation_gaps(n: int, phi: float, n_layers: int, features: str, n_runs: in
     network, training = Network(*ESTIMATION_NETWORKS[n_layers]), Training(0.25, T)
     teacher, gaps = SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.5), []
     for _ in range(n_runs):
-        weights, signal = network.init(n, rng), random_signal(n, rng=rng)
-        X, y = teacher.sample(round(phi * n), signal, features, rng)
+        weights, signal = network.init(n, rng=rng), random_signal(n, rng=rng)
+        X, y = teacher.sample(round(phi * n), signal, features=features, rng=rng)
         run = estimated_run(network, training, weights, X, y, rng=rng, first_weights_at="all")
-        gaps.append(run.estimated_error / population_errors(network, teacher, run, signal, 2**11, rng) - 1)
+        gaps.append(run.estimated_error / population_errors(network, teacher, run, signal, rng=rng) - 1)
     return np.array(gaps)
 
 
@@ -687,7 +654,7 @@ def random_problem(n: int, T: int, rng) -> RandomProblem:
     X, y = teacher.sample(round(n * np.exp(rng.uniform(np.log(0.8), np.log(3)))), signal, rng=rng)
     depth = rng.integers(2, 4)
     network = Network((int(rng.integers(1, 5)), *(2,) * (depth - 2), 1), ("tanh",) * (depth - 1) + ("identity",))
-    weights = network.init(n, rng, scale=rng.uniform(0.3, 1.0))
+    weights = network.init(n, scale=rng.uniform(0.3, 1.0), rng=rng)
     return RandomProblem(teacher, signal, X, y, network, Training(rng.uniform(0.2, 0.5), T), weights)
 
 
@@ -712,7 +679,7 @@ def stopping_regrets(problem: RandomProblem, rng) -> tuple[dict[str, float], Tra
     run = estimated_run(network, training, weights, X, y, rng=rng, first_weights_at="all")
     if run.status != "ok":
         return None
-    true = population_errors(network, teacher, run, signal, 2**11, rng)
+    true = population_errors(network, teacher, run, signal, rng=rng)
     if not is_u_shaped(true):
         return None
     edges = np.linspace(0, len(y), 6).astype(int)  # the rows are independent: folds in their order
@@ -788,7 +755,7 @@ def hyperparameter_choice(paper: bool = False, rng=0) -> Claim:
             warnings.simplefilter("ignore", AssumptionWarning)
             table = tune(networks, trainings, X, y, scales=scales, rng=rng)
         done = [(c.network, Overlaps.of(c.weights, signal)) for c in table if c.weights is not None]
-        true = np.array([population_error(net, teacher, overlaps, 2**12, rng) for net, overlaps in done])
+        true = np.array([population_error(net, teacher, overlaps, n_paths=2**12, rng=rng) for net, overlaps in done])
         excess = true / true.min() - 1
         chosen.append(excess[0])
         typical.append(np.median(excess))
@@ -859,21 +826,21 @@ def theory_misses(
         return *teacher.sample(round(phi * n), signal, rng=rng), teacher.sample(4 * n, signal, rng=rng)
 
     network, training, scale = scaled_wide
-    wide = [gradient_descent(network, training, network.init(n, rng, scale), *data()) for _ in range(3)]
+    wide = [gradient_descent(network, training, network.init(n, scale=scale, rng=rng), *data()) for _ in range(3)]
     said: dict[str, list] = {name: [] for name in THEORIES}
     simulated, linearized = np.zeros((n_starts, n_runs, 2)), np.zeros((n_runs, 2))
     network, training, scale = problem
     for i in range(n_starts):
-        weights = network.init(n, rng, scale)
+        weights = network.init(n, scale=scale, rng=rng)
         for j in range(n_runs):
             rows = data()
             simulated[i, j] = errors_at_the_end(gradient_descent(network, training, weights, *rows))
             linearized[j] = errors_at_the_end(linearized_gradient_descent(network, training, weights, *rows))
-        overlaps, solver = Overlaps.of(weights, signal), {"n_scrambles": 2, "tolerance": 1e-2}
+        known = network, training, teacher, Overlaps.of(weights, signal)
         said["linearized"].append(linearized.mean(axis=0))
         said["wide"].append(np.mean([errors_at_the_end(run) for run in wide], axis=0))
         for name, ratio in (("population", np.inf), ("state evolution", phi)):
-            theory = state_evolution(network, training, teacher, overlaps, ratio, n_paths, rng, **solver)  # type: ignore[arg-type]
+            theory = state_evolution(*known, ratio, n_paths=n_paths, n_scrambles=2, tolerance=1e-2, rng=rng)
             said[name].append(errors_at_the_end(theory))
     mean = simulated.mean(axis=1)
     error = np.sqrt(np.mean((simulated.std(axis=1, ddof=1) / mean) ** 2, axis=0) / n_runs)
@@ -954,7 +921,7 @@ def phase_problem(noise: float, n_steps: int) -> tuple[Network, Training, Single
 def phase_theory(aspect_ratio: float, noise: float, n_steps: int, n_paths: int, rng) -> dict:
     """Predicted generalization error at every step, its standard error, and the best stopping time and error."""
     problem = phase_problem(noise, n_steps)
-    theory = state_evolution(*problem, aspect_ratio, n_paths, rng, n_scrambles=2, tolerance=1e-2)
+    theory = state_evolution(*problem, aspect_ratio, n_paths=n_paths, n_scrambles=2, tolerance=1e-2, rng=rng)
     curve, best = theory.generalization_error, int(np.argmin(theory.generalization_error))
     stderr = theory.stderr.generalization_error
     return {"best_step": best, "best_error": curve[best], "curve": curve, "stderr": stderr}
@@ -963,9 +930,9 @@ def phase_theory(aspect_ratio: float, noise: float, n_steps: int, n_paths: int, 
 def phase_run(aspect_ratio: float, noise: float, n_steps: int, n: int, rng) -> dict:
     """Generalization error at every step of one training run on n features."""
     network, training, teacher, overlaps = phase_problem(noise, n_steps)
-    weights, signal = start(overlaps, n, rng)
-    (run,) = simulate(network, training, teacher, weights, signal, aspect_ratio, 1, rng, steps=range(n_steps + 1))
-    return {"curve": population_errors(network, teacher, run, signal, 2**10, rng)}
+    weights, signal = overlaps.realize(n, rng=rng)
+    run = simulate(network, training, teacher, weights, signal, round(aspect_ratio * n), n_runs=1, rng=rng)
+    return {"curve": run.generalization_error[0]}
 
 
 @claim
@@ -982,9 +949,9 @@ def stopping_phase_diagram(paper: bool = False, rng=0, executor=None, store=None
     )
     grid: dict = {"aspect_ratio": ratios, "noise": noises, "n_steps": [T], "n_paths": [n_paths]}
     places = [store and Path(store) / name for name in ("theory", "runs")]
-    theory = sweep(phase_theory, grid, 1, rng_theory, executor, places[0])
+    theory = sweep(phase_theory, grid, executor=executor, store=places[0], rng=rng_theory)
     grid = {"aspect_ratio": ratios[steps[0]], "noise": noises[steps[1]], "n_steps": [T], "n": [n]}
-    runs = sweep(phase_run, grid, n_seeds, rng_runs, executor, places[1])
+    runs = sweep(phase_run, grid, n_seeds, executor=executor, store=places[1], rng=rng_runs)
     shape = len(ratios), len(noises)
     chosen = np.ix_(*steps)
     line, line_error = (theory.arrays[key].reshape(*shape, T + 1)[chosen] for key in ("curve", "stderr"))
@@ -1054,9 +1021,9 @@ def universality_problem(n_steps: int) -> tuple[Network, Training, SingleIndex, 
 def universality_run(n: int, features, n_steps: int, rng) -> dict:
     """Training error at the end of one run on features of this ensemble."""
     network, training, teacher, overlaps, phi = universality_problem(n_steps)
-    weights, signal = start(overlaps, n, rng)
-    (run,) = simulate(network, training, teacher, weights, signal, phi, 1, rng, features=features)
-    return {"train_error": run.train_error[-1]}
+    weights, signal = overlaps.realize(n, rng=rng)
+    X, y = teacher.sample(round(phi * n), signal, features=features, rng=rng)
+    return {"train_error": gradient_descent(network, training, weights, X, y).train_error[-1]}
 
 
 @claim
@@ -1067,12 +1034,12 @@ def universality_gap(paper: bool = False, rng=0, executor=None, store=None) -> C
     )
     rng_theory, rng_runs = np.random.default_rng(rng).spawn(2)
     root = int(rng_runs.integers(2**63))  # one for all n, which is a parameter
-    theory = state_evolution(*universality_problem(T), 2**14, rng_theory, n_scrambles=8)
+    theory = state_evolution(*universality_problem(T), n_scrambles=8, rng=rng_theory)
     line, line_error = theory.train_error[T], theory.stderr.train_error[T] / theory.train_error[T]
     gap, error = np.zeros((2, len(UNIVERSAL), len(sizes)))
     for j, (n, count) in enumerate(zip(sizes, n_seeds, strict=True)):
         grid: dict = {"n": [n], "features": list(UNIVERSAL.values()), "n_steps": [T]}
-        table = sweep(universality_run, grid, count, root, executor, store)
+        table = sweep(universality_run, grid, count, executor=executor, store=store, rng=root)
         gap[:, j], error[:, j] = mean_and_error(table["train_error"].reshape(len(UNIVERSAL), count).T / line - 1)
     error = np.hypot(error, line_error)
 
