@@ -3,11 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 export MPLBACKEND = Agg
-# The solvers run their own threads and work on thin matrices: a second BLAS thread only slows them.
-export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all browser lab notebooks assignments grade lite figures bench site check clean
+.PHONY: help run fast test test-all browser lab notebooks assignments grade lite figures bench site check dist clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -16,16 +14,19 @@ help: ## list the targets
 run: .venv/run.stamp ## the main job: theory against simulation, then real digits; writes figures/main.png
 	$(BIN)/python -m sedyn run --output figures/main.png
 
-test: .venv/all.stamp ## tests, doctests and notebooks
-	$(BIN)/python -m pytest
+fast: .venv/all.stamp ## the quick tests and doctests, in less than a minute
+	$(pytest) -m "not seconds and not minutes"
+
+test: .venv/all.stamp ## tests, doctests and notebooks, in less than 8 minutes on two cores
+	$(pytest) --dist worksteal
 	$(nbval)
 
-test-all: .venv/all.stamp ## the same with the slow tests
-	$(BIN)/python -m pytest -m "slow or not slow"
+test-all: .venv/all.stamp ## the same with the tests that take minutes
+	$(pytest) --dist worksteal -m ""
 	$(nbval)
 
 browser: .venv/all.stamp ## the notebook of sliders in headless Chromium; writes figures/explore.png
-	SCREENSHOT=figures/explore.png $(BIN)/python -m pytest -m slow tests/test_browser.py
+	SCREENSHOT=figures/explore.png $(BIN)/python -m pytest -m minutes tests/show/test_browser.py
 
 lab: .venv/all.stamp ## open the notebooks in JupyterLab
 	env -u MPLBACKEND $(BIN)/python -m jupyterlab --notebook-dir=notebooks
@@ -75,13 +76,26 @@ check: .venv/all.stamp ## formatting, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# git and the wheel must list the same files below sedyn/
+dist: .venv/all.stamp ## sdist and wheel of a release, and a check of what they hold: dist/
+	rm -rf build/lib build/wheel.txt dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python -m twine check --strict dist/*
+	@mkdir -p build && $(BIN)/python -m zipfile -l dist/*.whl | awk '/^sedyn\// { print $$1 }' | LC_ALL=C sort > build/wheel.txt
+	git ls-files sedyn | LC_ALL=C sort | diff - build/wheel.txt
+
 clean: ## remove caches and builds (.venv stays)
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -print0 | xargs -0 rm -rf
 
+# One process per core. What a module has computed once serves all its tests, and a kernel all cells of its notebook:
+# worksteal gives each process a run of neighbours and moves few, loadfile never divides a file.
+WORKERS ?= auto
+pytest = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8
+
 # Marked cells (# NBVAL_CHECK_OUTPUT) are compared with their stored output, all others must only run.
 ifneq ($(NOTEBOOKS),)
-nbval = $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+nbval = $(pytest) --dist loadfile --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
 else
 nbval = @echo "no notebooks to test"
 endif

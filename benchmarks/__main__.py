@@ -29,7 +29,7 @@ over to other machines, the seconds do not**. "Two cores" means that the solver'
 use both, with one BLAS thread each. Nothing here is asserted by a test.
 
 How to reproduce it: `make bench` runs all of it on an otherwise idle machine. One script alone, from the root of the
-repository: `OPENBLAS_NUM_THREADS=1 .venv/bin/python benchmarks/growth.py` prints its table and writes its figure.
+repository: `.venv/bin/python benchmarks/growth.py` prints its table and writes its figure.
 """
 
 

@@ -96,41 +96,6 @@ def general_problem(n_steps=12):
     )
 
 
-def weights_with(overlaps, n_features, rng):
-    """Weights and a signal in R^n_features whose overlaps are exactly these."""
-    q = len(overlaps.cross)
-    frame = np.linalg.qr(rng.standard_normal((n_features, q + 1)))[0]  # orthonormal columns
-    # loadings: W_1 = frame @ loadings^T, mu = |mu| frame[:, 0]
-    first = frame @ overlaps.loadings().T
-    return sedyn.Weights(first, overlaps.deep), np.sqrt(overlaps.signal_norm2) * frame[:, 0]
-
-
-def simulate(problem, n_features, n_runs, rng, features="gaussian"):
-    """Runs of gradient descent from one initialization with these overlaps, the data drawn afresh for each.
-
-    Returns train errors and generalization errors (n_runs, T+1), deep weights per layer, and the overlap kernels
-    C (n_runs, T+1, T+1, q, q) and c (n_runs, T+1, q)."""
-    network, training, teacher, overlaps, phi = problem
-    weights, signal = weights_with(overlaps, n_features, rng)
-    train, general, deep, C, c = [], [], [], [], []
-    for _ in range(n_runs):
-        X, y = teacher.sample(round(phi * n_features), signal, features, rng)
-        run = sedyn.gradient_descent(network, training, weights, X, y, first_weights_at="all")
-        W = run.first_weights
-        train.append(run.train_error)
-        general.append(sedyn.population_errors(network, teacher, run, signal, rng=rng))
-        deep.append(run.deep_weights)
-        C.append(np.einsum("tnk,snl->tskl", W, W, optimize=True))
-        c.append(W.transpose(0, 2, 1) @ signal)
-    return (
-        np.array(train),
-        np.array(general),
-        tuple(np.array(layer) for layer in zip(*deep, strict=True)),
-        np.array(C),
-        np.array(c),
-    )
-
-
 def rms(z):
     return float(np.sqrt(np.mean(np.square(z))))
 

@@ -12,7 +12,7 @@ from sedyn import z_scores
 from tests.conftest import rms
 from tests.theory.test_dice import beyond, compare_laws
 
-pytestmark = pytest.mark.filterwarnings("ignore::sedyn.AssumptionWarning")
+pytestmark = [pytest.mark.seconds, pytest.mark.filterwarnings("ignore::sedyn.AssumptionWarning")]
 
 T, PHI, N_RUNS = 20, 1.5, 20
 BLOCKS = [(0.3, 2.0), (0.5, 0.6), (0.2, 0.5)]
@@ -84,8 +84,8 @@ CASES = {
 }
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "batch_fraction": 1.0, "loss": "squared"}
 SLOW = ("momentum", "momentum and decay", "huber", "matrix", "power law")
-EVERY = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES]
-TOGETHER = [False, pytest.param(True, marks=pytest.mark.slow)]
+EVERY = [pytest.param(name, marks=[pytest.mark.minutes] * (name in SLOW)) for name in CASES]
+TOGETHER = [False, pytest.param(True, marks=pytest.mark.minutes)]
 
 
 def names(slow):
@@ -121,7 +121,7 @@ def problem(name, n=None):
         signal = rng.standard_normal((n, 3)) / np.sqrt(n) @ [[1, 0.5, 0], [0, 1, 0.3], [0, 0, 0.7]]
         along = signal @ [[0.4, 0], [0, 0.4], [0.2, -0.2]]
     network = sedyn.Network((2, 2, 1), ("tanh", "tanh", "identity"), bias=case.bias)
-    first = network.init(n, rng).first @ [[1, 0.4], [0, 0.8]] + along
+    first = network.init(n, rng=rng).first @ [[1, 0.4], [0, 0.8]] + along
     weights = sedyn.Weights(first, DEEP, BIASES if case.bias else ())
     training = sedyn.Training(**({"step_size": 0.2, "n_steps": T} | case.training))
     covariance = case.covariance(n) if case.covariance else None
@@ -131,18 +131,16 @@ def problem(name, n=None):
 @cache
 def measured(name):
     """Runs from one start: errors (runs, T+1), small weights (runs, T+1, p), the kernel C[:, T]; and the last W_1."""
-    p, runs = problem(name), []
-    Sigma = np.ones(len(p.signal)) if p.covariance is None else p.covariance
-    for _ in range(N_RUNS):
-        run = sedyn.gradient_descent(p.network, p.training, p.weights, *p.sample(), rng=p.rng, first_weights_at="all")
-        W = run.first_weights
-        last = Sigma[:, None] * W[-1] if Sigma.ndim == 1 else Sigma @ W[-1]
-        runs.append((run.train_error, p.true_errors(run), flat(run), W.swapaxes(1, 2) @ last, W[-1]))
-    return [np.array(part) for part in zip(*runs, strict=True)]
+    p = problem(name)
+    parts, drawn = (p.network, p.training, p.teacher, p.weights, p.signal), {"covariance": p.covariance, "rng": p.rng}
+    runs = sedyn.simulate(*parts, round(PHI * len(p.signal)), N_RUNS, first_weights_at=[T], **drawn)
+    return runs.train_error, runs.generalization_error, flat(runs, 2), runs.C[:, :, T], runs.first_weights[:, 0]
 
 
-def flat(result):
-    return np.concatenate([w.reshape(len(w), -1) for w in (*result.deep_weights, *result.biases)], axis=1)
+def flat(result, axes=1):
+    """All small weights, after the axes of runs and steps, or of steps alone."""
+    weights = (*result.deep_weights, *result.biases)
+    return np.concatenate([w.reshape(*w.shape[:axes], -1) for w in weights], axis=axes)
 
 
 @cache
@@ -150,12 +148,12 @@ def theory(name, on=True, solver="projection", n_scrambles=4):
     """With the extension, or with it switched off where the start is the same."""
     case, p = CASES[name], problem(name)
     network, training, teacher = p.network, p.training, p.teacher
-    overlaps = sedyn.Overlaps.of(p.weights, p.signal, p.covariance, n_blocks=8)
+    overlaps = sedyn.Overlaps.of(p.weights, p.signal, covariance=p.covariance)
     if not on:
         plain = {"step_size": 0.2, "n_steps": T} | case.training | PLAIN | case.plain
         teacher = plain.pop("teacher", teacher)
         network, training = sedyn.Network(network.widths, network.activations), sedyn.Training(**plain)
-        gram, cross, signal = (part.sum(axis=0) for part in overlaps.by_block())  # variance 1, as if independent
+        gram, cross, signal = overlaps.total  # variance 1, as if independent
         overlaps = sedyn.Overlaps(gram, cross, np.diag(np.diag(signal)), DEEP)  # and signals orthogonal
     parts, n_paths = (network, training, teacher, overlaps, PHI), case.paths[solver == "tangent"]
     return sedyn.state_evolution(*parts, n_paths=n_paths, n_scrambles=n_scrambles, rng=1, solver=solver)
@@ -287,7 +285,8 @@ def test_dice_have_the_law_of_gradient_descent(rng):
 
     def dice(training, n_runs):
         problem = p.network, training, p.teacher, sedyn.Overlaps.of(p.weights, p.signal)
-        return np.array([observables(sedyn.householder_dice(*problem, m, n, rng, n_points=1)) for _ in range(n_runs)])
+        rolled = (sedyn.householder_dice(*problem, m, n, n_paths=1, rng=rng) for _ in range(n_runs))
+        return np.array([observables(run) for run in rolled])
 
     def drawn():
         X, y = p.teacher.sample(m, p.signal, rng=rng)
@@ -337,11 +336,11 @@ def test_features_of_another_variance_are_another_step_size():
     b = sedyn.gradient_descent(p.network, plain, larger, X, y)
     np.testing.assert_allclose(a.train_error, b.train_error, rtol=1e-10)
     np.testing.assert_allclose(np.sqrt(s) * a.final.first, b.final.first, rtol=1e-9, atol=1e-12)
-    one = sedyn.Overlaps.of(p.weights, p.signal, np.full(200, s))
+    one = sedyn.Overlaps.of(p.weights, p.signal, covariance=np.full(200, s))
     other = sedyn.Overlaps.of(larger, np.sqrt(s) * p.signal)
     for solver, n_paths in (("projection", 2**12), ("tangent", 2**9)):
         a, b = (
-            sedyn.state_evolution(p.network, training, p.teacher, overlaps, PHI, n_paths, rng=0, solver=solver)
+            sedyn.state_evolution(p.network, training, p.teacher, overlaps, PHI, n_paths=n_paths, rng=0, solver=solver)
             for training, overlaps in ((scaled, one), (plain, other))
         )
         for (x, _), (y, _) in zip(predicted(a), predicted(b), strict=True):

@@ -4,8 +4,6 @@ import contextlib
 import io
 import json
 import re
-import subprocess
-import sys
 import tomllib
 import unittest.mock
 from importlib import resources
@@ -46,9 +44,6 @@ def test_binder_installs_the_package_with_declared_extras():
     assert "notebooks" in extras <= set(PROJECT["project"]["optional-dependencies"])
     python = (ROOT / ".binder/runtime.txt").read_text().strip().removeprefix("python-")
     assert Version(python) in SpecifierSet(PROJECT["project"]["requires-python"])
-    # the start script limits BLAS, then becomes the command it is given
-    start = [ROOT / ".binder/start", sys.executable, "-c", "import os; print(os.environ['OPENBLAS_NUM_THREADS'])"]
-    assert subprocess.run(start, capture_output=True, text=True, check=True).stdout == "1\n"
 
 
 def test_makefile_installs_declared_extras():
@@ -68,7 +63,8 @@ def test_style_is_installed_and_declared():
     assert style.is_file()
     with matplotlib.style.context(sedyn.plot.STYLE):
         assert matplotlib.rcParams["axes.spines.right"] is False
-    data = [path for path in (ROOT / "sedyn").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    files = [path for path in (ROOT / "sedyn").rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    data = [path for path in files if path.suffix != ".py"]
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["sedyn"]
     assert data and all(any(path.match(pattern) for pattern in patterns) for path in data)
 
@@ -83,6 +79,7 @@ def test_commands_in_the_texts_are_make_targets():
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
     assert {
         "run",
+        "fast",
         "test",
         "test-all",
         "lab",
@@ -90,21 +87,51 @@ def test_commands_in_the_texts_are_make_targets():
         "lite",
         "figures",
         "bench",
+        "site",
         "check",
+        "dist",
         "clean",
         "help",
     } <= targets
     for text in (README, (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / ".ci/run").read_text()):
         named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M))
         assert named and named <= targets
+    for job in jobs():
+        assert set(re.findall(r"make ([a-z-]+)", "".join(step.get("run", "") for step in job["steps"]))) <= targets
+
+
+def jobs():
+    """All jobs of the workflows."""
+    paths = (ROOT / ".github/workflows").glob("*.yml")
+    return [job for path in paths for job in yaml.safe_load(path.read_text())["jobs"].values()]
+
+
+def test_workflows_install_declared_extras_on_the_oldest_python_and_newer_ones():
+    oldest = Version(PROJECT["project"]["requires-python"].removeprefix(">="))
+    for job in jobs():
+        commands = "\n".join(step.get("run", "") for step in job["steps"])
+        for extras in re.findall(r'-e "\.\[(.*?)\]"', commands):
+            assert {"test"} <= set(extras.split(",")) <= set(PROJECT["project"]["optional-dependencies"])
+        versions = job.get("strategy", {}).get("matrix", {}).get("python")
+        if versions or "lowest" in commands:
+            given = [step["with"]["python-version"] for step in job["steps"] if "python" in step.get("uses", "")]
+            assert min(map(Version, versions or given)) == oldest
+
+
+def test_checks_before_a_commit_are_those_of_make_check():
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    entries = [hook["entry"].removesuffix(" --force-exclude") for hook in repository["hooks"]]
+    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", MAKEFILE, re.M).group(1)
+    checked = [re.sub(r"\$\(BIN\)/|--check|\.$", "", line).split() for line in recipe.splitlines()]
+    assert [line for line in map(" ".join, checked)] == entries[: len(checked)]
 
 
 def test_links_in_the_texts_lead_somewhere():
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/guide.md"):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / name).read_text()):
             if link.startswith("notebooks/") and not list((ROOT / "notebooks").glob("*.ipynb")):
                 continue  # a checkout without the course
-            assert (ROOT / link).exists(), f"{name} links to {link}"
+            assert ((ROOT / name).parent / link).exists(), f"{name} links to {link}"
 
 
 def test_notebooks_link_to_what_exists_and_stay_small():
@@ -158,9 +185,11 @@ def test_every_claim_is_shown_in_a_notebook_and_in_the_gallery():
         assert f"({name}.png)" in gallery and (ROOT / f"figures/{name}.png").exists(), name
 
 
-def test_readme_example_runs(tmp_path, monkeypatch, capsys):
+@pytest.mark.seconds
+def test_examples_of_the_front_page_and_the_guide_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    examples, names = re.findall(r"```python\n(.*?)```", README, re.S), {}
+    text, names = README + (ROOT / "docs/guide.md").read_text(), {}
+    examples = re.findall(r"```python\n(.*?)```", text, re.S)
     for example in examples:  # each goes on from the one before
         exec(compile(example, "README.md", "exec"), names)
         if "householder_dice" in example:

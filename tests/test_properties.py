@@ -97,6 +97,7 @@ def run_cases(check, strategy, n_cases, least_results=0.5):
     return seen
 
 
+@pytest.mark.seconds
 def test_the_bounds_hold(monkeypatch):
     monkeypatch.setitem(globals(), "SECONDS", 1)
     with pytest.raises(TookTooLong), watched("a loop without end"):
@@ -202,7 +203,7 @@ def problems(draw, max_features=16):
         "network": network,
         "training": training,
         "teacher": teacher,
-        "weights": network.init(n, rng, scale),
+        "weights": network.init(n, scale=scale, rng=rng),
         "signal": signal,
         "covariance": draw(covariances(n)),
         "metrics": metrics,
@@ -286,9 +287,11 @@ theory_problems = st.tuples(
             "n_paths": st.sampled_from([2**8, 300, 2**9, 2**10]),
             "n_scrambles": st.sampled_from([1, 2, 3]),
             "solver": st.sampled_from(["projection", "projection", "tangent"]),
-            "tolerance": st.sampled_from([1e-3, 3e-3, 0.1]),
-            "dtype": st.sampled_from([np.float32, np.float64]),
+            "responses": st.sampled_from([False, False, True]),
         }
+    ),
+    st.fixed_dictionaries(
+        {"tolerance": st.sampled_from([1e-3, 3e-3, 0.1]), "dtype": st.sampled_from([np.float32, np.float64])}
     ),
     st.sampled_from([1, 2, 3]),
 )
@@ -297,9 +300,12 @@ REASONS = ["n_paths", "labels", "kink", "start", "initial weights"]
 
 
 def check_theory(case):
-    problem, options, n_blocks = case
+    problem, options, of_projection, n_blocks = case
     network, training = problem["network"], problem["training"]
-    overlaps = sedyn.Overlaps.of(problem["weights"], problem["signal"], problem["covariance"], n_blocks)
+    overlaps = sedyn.Overlaps.of(
+        problem["weights"], problem["signal"], covariance=problem["covariance"], n_blocks=n_blocks
+    )
+    options = options | (of_projection if options["solver"] == "projection" else {})
 
     def solve(n_steps):
         return outcome(
@@ -322,7 +328,7 @@ def check_theory(case):
     kernels = theory.kernels
     check_covariance(kernels.C)
     check_covariance(kernels.fluctuation, max(np.abs(kernels.C).max(), 1e-300))
-    gram, cross, signal = (part.sum(axis=0) for part in overlaps.by_block())
+    gram, cross, signal = overlaps.total
     size = max(np.abs(gram).max(), 1e-300)
     np.testing.assert_allclose(kernels.C[0, 0], gram, atol=1e-7 * size)
     c = kernels.c.reshape(*kernels.c.shape[:2], -1)
@@ -332,7 +338,8 @@ def check_theory(case):
         assert np.linalg.eigvalsh(joint).min() >= -1e-8 * np.abs(joint).max()
     if np.isinf(options["aspect_ratio"]):
         assert not kernels.fluctuation.any()
-    if options["solver"] == "tangent":
+    assert hasattr(kernels, "R") == hasattr(kernels, "rho") == (options["solver"] == "tangent" or options["responses"])
+    if hasattr(kernels, "R"):
         check_causal(kernels.R, kernels.rho)
         if np.isinf(options["aspect_ratio"]):
             assert not kernels.rho.any()
@@ -345,7 +352,8 @@ def check_theory(case):
     return theory.status
 
 
-@pytest.mark.parametrize("n_cases", [60, pytest.param(600, marks=pytest.mark.slow)])
+@pytest.mark.seconds
+@pytest.mark.parametrize("n_cases", [60, pytest.param(600, marks=pytest.mark.minutes)])
 def test_theory(n_cases):
     run_cases(check_theory, theory_problems, n_cases)
 
@@ -354,8 +362,9 @@ def test_theory(n_cases):
 def data_problems(draw, least_rows=1):
     problem, m, features_ = draw(problems()), draw(st.integers(least_rows, 60)), draw(features)
     rng = np.random.default_rng(problem["seed"])
-    X, y = problem["teacher"].sample(m, problem["signal"], features_, rng, problem["covariance"])
-    test = problem["teacher"].sample(5, problem["signal"], features_, rng, problem["covariance"])
+    drawn = {"features": features_, "covariance": problem["covariance"], "rng": rng}
+    X, y = problem["teacher"].sample(m, problem["signal"], **drawn)
+    test = problem["teacher"].sample(5, problem["signal"], **drawn)
     if draw(st.integers(0, 9)) == 0:
         X = X * 10.0 ** draw(st.integers(-8, 8))
     return problem | {"X": X, "y": y, "test": draw(st.sampled_from([None, test]))}
@@ -384,7 +393,7 @@ def check_descent(case):
         f, expected = network.predict(weights, X.astype(dtype)), run.train_error[t]
         # rounding moves a preactivation by eps times all that is added up in it, and the output by as much
         reach = (np.abs(X) @ np.abs(weights.first)).max()
-        for W in weights.small:
+        for W in (*weights.deep, *weights.biases):
             reach = max(1.0, reach) * max(1.0, np.abs(W).sum(axis=0).max())
         off, measured = 1e3 * np.finfo(dtype).eps * max(1.0, reach), np.mean(np.square(f - y))
         np.testing.assert_allclose(expected, measured, 0, 2 * off * np.sqrt(measured) + off**2)
@@ -400,7 +409,8 @@ def check_descent(case):
 descent_problems = st.tuples(data_problems(), st.sampled_from([np.float64, np.float32]), st.sampled_from([None, 1, 2]))
 
 
-@pytest.mark.parametrize("n_cases", [80, pytest.param(700, marks=pytest.mark.slow)])
+@pytest.mark.seconds
+@pytest.mark.parametrize("n_cases", [80, pytest.param(700, marks=pytest.mark.minutes)])
 def test_gradient_descent(n_cases):
     run_cases(check_descent, descent_problems, n_cases, least_results=0.7)
 
@@ -408,12 +418,14 @@ def test_gradient_descent(n_cases):
 def check_estimate(case):
     problem, options = case
     network, T = problem["network"], problem["training"]["n_steps"]
-    covariance = {"true": problem["covariance"], "none": None, "empirical": "empirical", "rows": problem["X"][::-1]}
-    options = options | {
-        "covariance": covariance[options["covariance"]],
-        "metrics": problem["metrics"],
-        "rng": problem["seed"],
+    known = {
+        "true": {"covariance": problem["covariance"]},
+        "none": {},
+        "training rows": {"unlabelled": problem["X"]},
+        "others": {"unlabelled": problem["X"][::-1] * 0.9},
     }
+    rest = {name: value for name, value in options.items() if name != "known"}
+    options = rest | known[options["known"]] | {"metrics": problem["metrics"], "rng": problem["seed"]}
 
     def train(n_steps):
         return outcome(
@@ -443,7 +455,7 @@ estimate_problems = st.tuples(
     data_problems(least_rows=2),
     st.fixed_dictionaries(
         {
-            "covariance": st.sampled_from(["true", "true", "none", "empirical", "rows"]),
+            "known": st.sampled_from(["true", "true", "none", "training rows", "others"]),
             "method": st.sampled_from(["low-rank", "low-rank", "exact"]),
             "tolerance": st.sampled_from([1e-3, 1e-2, 0.3]),
             "tangent_rows": st.sampled_from([1, 7, 256]),
@@ -453,7 +465,8 @@ estimate_problems = st.tuples(
 )
 
 
-@pytest.mark.parametrize("n_cases", [60, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.seconds
+@pytest.mark.parametrize("n_cases", [60, pytest.param(500, marks=pytest.mark.minutes)])
 def test_augmented_gradient_descent(n_cases):
     run_cases(check_estimate, estimate_problems, n_cases, least_results=0.4)
 
@@ -480,9 +493,9 @@ def check_dice(case):
     check_errors(run, network, T)
     check_covariance(run.C)
     size = max(np.abs(overlaps.gram).max(), 1e-300)
-    np.testing.assert_allclose(run.C[0, 0], overlaps.gram, atol=1e-7 * size)
+    np.testing.assert_allclose(run.C[0, 0], overlaps.gram[0], atol=1e-7 * size)
     np.testing.assert_allclose(
-        run.c[0], np.reshape(overlaps.cross, run.c[0].shape), atol=1e-7 * max(size, np.abs(overlaps.signal_norm2).max())
+        run.c[0], np.reshape(overlaps.cross, run.c[0].shape), atol=1e-7 * max(size, np.abs(overlaps.signal_gram).max())
     )
     check_prefix(train(problem["shorter"]), run, 0 if problem["shorter"] == T else 1e-5)
     return run.status
@@ -498,17 +511,19 @@ dice_problems = st.tuples(
 )
 
 
-@pytest.mark.parametrize("n_cases", [30, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.seconds
+@pytest.mark.parametrize("n_cases", [30, pytest.param(300, marks=pytest.mark.minutes)])
 def test_householder_dice(n_cases):
     run_cases(check_dice, dice_problems, n_cases)
 
 
 def check_data(case):
     teacher, features_, m, n, covariance, norm, seed = case
-    signal = sedyn.random_signal(n, norm, seed)
+    signal = sedyn.random_signal(n, norm=norm, rng=seed)
     np.testing.assert_allclose(np.linalg.norm(signal), norm, rtol=1e-12)
     signals = signal if isinstance(teacher, sedyn.SingleIndex) else np.tile(signal[:, None], teacher.n_indices)
-    (X, y), (X2, y2) = (teacher.sample(m, signals, features_, seed, covariance) for _ in range(2))
+    drawn = {"features": features_, "covariance": covariance, "rng": seed}
+    (X, y), (X2, y2) = (teacher.sample(m, signals, **drawn) for _ in range(2))
     assert X.shape == (m, n) and y.shape == (m,) and np.all(np.isfinite(X)) and np.all(np.isfinite(y))
     np.testing.assert_array_equal(X, X2)
     np.testing.assert_array_equal(y, y2)
@@ -516,10 +531,11 @@ def check_data(case):
         assert set(y) <= {-1.0, 1.0}
     if covariance is not None:
         assert covariance.shape in ((n,), (n, n)) and np.all(np.isfinite(covariance))
-        overlaps = sedyn.Overlaps.of(sedyn.Weights(signal[:, None], ()), signal, covariance)
+        overlaps = sedyn.Overlaps.of(sedyn.Weights(signal[:, None], ()), signal, covariance=covariance)
         root = np.asarray(covariance) if np.ndim(covariance) == 2 else np.diag(covariance)
-        gram = overlaps.by_block()[0].sum()
-        np.testing.assert_allclose(gram, signal @ root @ signal, rtol=1e-6, atol=1e-9 * norm**2 + 1e-300)
+        np.testing.assert_allclose(
+            overlaps.total[0].item(), signal @ root @ signal, rtol=1e-6, atol=1e-9 * norm**2 + 1e-300
+        )
         assert overlaps.fractions.sum() <= 1 + 1e-12 and np.all(overlaps.variances > 0)
     z = sedyn.z_scores(X, np.zeros(n)) if m > 1 else np.zeros(n)
     assert z.shape == (n,) and np.all(np.isfinite(z))
@@ -536,7 +552,7 @@ def data_cases(draw):
     )
 
 
-@pytest.mark.parametrize("n_cases", [30, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_cases", [30, pytest.param(300, marks=pytest.mark.minutes)])
 def test_data(n_cases):
     run_cases(check_data, data_cases(), n_cases, least_results=1)
 
@@ -591,8 +607,11 @@ VALID = [
     (sedyn.SingleIndex, {"link": "tanh", "noise": 0.1}),
     (sedyn.MultiIndex, {"link": "parity", "n_indices": 2, "noise": 0.1}),
     (TEACHER.sample, {"n_samples": 5, "signal": SIGNAL, "features": "gaussian", "rng": 0, "covariance": np.ones(6)}),
-    (sedyn.sample_features, {"features": ("sparse", 0.5), "shape": (4, 6), "rng": 0, "covariance": np.eye(6)}),
-    (lambda df: sedyn.sample_features(("student_t", df), (4, 6), 0), {"df": 5}),
+    (
+        sedyn.sample_features,
+        {"n_samples": 4, "n_features": 6, "features": ("sparse", 0.5), "rng": 0, "covariance": np.eye(6)},
+    ),
+    (lambda df: sedyn.sample_features(4, 6, features=("student_t", df), rng=0), {"df": 5}),
     (sedyn.random_signal, {"n_features": 6, "norm": 1.0, "rng": 0}),
     (sedyn.block_variances, {"n_features": 6, "blocks": [(0.5, 1.0), (0.5, 2.0)]}),
     (sedyn.power_law_variances, {"n_features": 6, "exponent": 0.5}),
@@ -601,7 +620,7 @@ VALID = [
         {
             "gram": np.eye(2),
             "cross": np.zeros(2),
-            "signal_norm2": 1.0,
+            "signal_gram": 1.0,
             "deep": (np.ones((2, 1)),),
             "biases": (),
             "blocks": None,
@@ -613,11 +632,27 @@ VALID = [
         sedyn.augmented_gradient_descent,
         TRAIN | KEPT | {"covariance": np.ones(6), "method": "low-rank", "tolerance": 0.01, "tangent_rows": 5},
     ),
+    (sedyn.augmented_gradient_descent, TRAIN | {"unlabelled": X, "covariance": None}),
+    (
+        sedyn.linearized_gradient_descent,
+        {name: value for name, value in TRAIN.items() if name != "metrics"} | {"rng": 0},
+    ),
+    (
+        sedyn.simulate,
+        {"network": NETWORK, "training": TRAINING, "teacher": TEACHER, "weights": WEIGHTS, "signal": SIGNAL}
+        | {"n_samples": 20, "n_runs": 2, "features": "gaussian", "covariance": np.ones(6), "metrics": ()}
+        | {"first_weights_at": (1,), "n_paths": 2**12, "dtype": np.float64, "rng": 0},
+    ),
+    (OVERLAPS.realize, {"n_features": 9, "rng": 0}),
+    (
+        sedyn.widen,
+        {"network": NETWORK, "training": TRAINING, "factor": 2, "scaling": "ntk"},
+    ),
     (
         sedyn.state_evolution,
         PROBLEM
         | {"aspect_ratio": 2.0, "n_paths": 2**8, "rng": 0, "n_scrambles": 2, "solver": "projection", "tolerance": 0.01}
-        | {"metrics": (), "dtype": np.float32},
+        | {"metrics": (), "dtype": np.float32, "responses": True},
     ),
     (
         lambda **keywords: sedyn.state_evolution(**keywords, solver="tangent"),
@@ -625,21 +660,21 @@ VALID = [
     ),
     (
         sedyn.householder_dice,
-        PROBLEM | {"n_samples": 50, "n_features": 60, "rng": 0, "tolerance": 0.01, "n_points": 16, "dtype": np.float32},
+        PROBLEM | {"n_samples": 50, "n_features": 60, "rng": 0, "tolerance": 0.01, "n_paths": 16, "dtype": np.float32},
     ),
     (
         sedyn.population_error,
-        {"network": NETWORK, "teacher": TEACHER, "overlaps": OVERLAPS, "n_points": 16, "rng": 0},
+        {"network": NETWORK, "teacher": TEACHER, "overlaps": OVERLAPS, "n_paths": 16, "rng": 0},
     ),
     (
         sedyn.population_errors,
-        {"network": NETWORK, "teacher": TEACHER, "run": RUN, "signal": SIGNAL, "n_points": 16, "rng": 0}
+        {"network": NETWORK, "teacher": TEACHER, "run": RUN, "signal": SIGNAL, "n_paths": 16, "rng": 0}
         | {"covariance": np.ones(6)},
     ),
     (
         sedyn.tune,
         {"networks": NETWORK, "trainings": TRAINING, "X": X, "y": Y, "scales": (1.0,), "covariance": None, "rng": 0}
-        | {"executor": None},
+        | {"unlabelled": None, "executor": None},
     ),
     (sedyn.early_stop, {"run": RUN}),
     (RUN.weights_at, {"t": 1}),
@@ -652,10 +687,12 @@ ALIASES = {
     "derivative": ["activation"],
     "blocks": ["n_features"],
     "df": ["student_t"],
-    "gram": ["cross", "signal_norm2"],
+    "factor": ["widths"],
+    "gram": ["cross", "signal_gram"],
     "covariance": ["rows"],
     "loss": ["initial weights"],
     "metrics": ["metric"],
+    "n_features": ["covariance"],
     "network": ["networks", "deep"],
     "run": ["first_weights_at", "estimated error"],
     "signal": ["signals", "covariance"],
@@ -719,7 +756,7 @@ hostile_cases = st.sampled_from(VALID).flatmap(
 )
 
 
-@pytest.mark.parametrize("n_cases", [150, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_cases", [150, pytest.param(1500, marks=pytest.mark.minutes)])
 def test_hostile_input(n_cases):
     seen = run_cases(check_hostile, hostile_cases, n_cases, least_results=0)
     assert seen["refused"] > n_cases / 2

@@ -5,7 +5,7 @@ import pytest
 
 import sedyn
 from sedyn import z_scores
-from tests.conftest import general_problem, reference_problem, rms, simulate
+from tests.conftest import general_problem, reference_problem, rms
 
 FEATURES = ["gaussian", "rademacher", ("student_t", 10)]
 
@@ -28,20 +28,28 @@ def four_layers():
 PROBLEMS = {2: lambda: reference_problem("A"), 3: lambda: general_problem(25), 4: four_layers}
 
 
+def simulate(problem, n_features, n_runs, rng, features="gaussian"):
+    """Runs from one initialization with exactly the overlaps of the problem."""
+    network, training, teacher, overlaps, phi = problem
+    weights, signal = overlaps.realize(n_features, rng=rng)
+    sizes = round(phi * n_features), n_runs
+    return sedyn.simulate(network, training, teacher, weights, signal, *sizes, features=features, rng=rng)
+
+
 def all_z(problem, theory, n_features, n_runs, rng, features):
-    train, general, deep, C, c = simulate(problem, n_features, n_runs, rng, features)
+    runs = simulate(problem, n_features, n_runs, rng, features)
     kernels, se = theory.kernels, theory.stderr
+    layers = zip(runs.deep_weights, theory.deep_weights, se.deep_weights, strict=True)
     return {
-        "train": z_scores(train, theory.train_error, se.train_error),
-        "general": z_scores(general, theory.generalization_error, se.generalization_error),
-        "deep": np.concatenate(
-            [z_scores(*layer).ravel() for layer in zip(deep, theory.deep_weights, se.deep_weights, strict=True)]
-        ),
-        "C": z_scores(C, kernels.C, kernels.stderr("C")),
-        "c": z_scores(c, kernels.c, kernels.stderr("c")),
+        "train": z_scores(runs.train_error, theory.train_error, se.train_error),
+        "general": z_scores(runs.generalization_error, theory.generalization_error, se.generalization_error),
+        "deep": np.concatenate([z_scores(*layer).ravel() for layer in layers]),
+        "C": z_scores(runs.C, kernels.C, kernels.stderr("C")),
+        "c": z_scores(runs.c, kernels.c, kernels.stderr("c")),
     }
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("depth", list(PROBLEMS))
 def test_theory_predicts_simulation(depth):
     """n = 1000, 20 runs from one initialization with a non-diagonal gram and cross overlap (L = 3, 4).
@@ -63,7 +71,7 @@ def test_theory_predicts_simulation(depth):
     assert rms(wrong["train"]) > 20 and rms(wrong["C"]) > 10
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_bias_shrinks_with_the_number_of_features():
     """What a finite simulation adds: a bias that falls like 1/n, seen where it is largest."""
     problem = reference_problem("C")
@@ -71,7 +79,7 @@ def test_bias_shrinks_with_the_number_of_features():
     sizes, bias, error = np.array([50, 100, 200, 400]), [], []
     for n in sizes:
         runs = 24000 // n
-        _, general, *_ = simulate(problem, int(n), runs, np.random.default_rng(n))
+        general = simulate(problem, int(n), runs, np.random.default_rng(n)).generalization_error
         gap = (general / theory.generalization_error - 1)[:, 10:].mean(axis=1)
         bias.append(gap.mean())
         error.append(gap.std(ddof=1) / np.sqrt(runs))

@@ -234,7 +234,7 @@ class Kernel:
         from jupyter_client.manager import start_new_kernel
 
         self.timeout, self.folder = timeout, tempfile.TemporaryDirectory()
-        environment = {"MPLBACKEND": "Agg", "TQDM_DISABLE": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment = {"MPLBACKEND": "Agg", "TQDM_DISABLE": "1"}
         self.manager, self.client = start_new_kernel(cwd=self.folder.name, env=os.environ | environment)
 
     def run(self, code: str) -> str:

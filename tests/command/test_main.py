@@ -60,8 +60,10 @@ def test_estimate_prints_what_the_library_computes(capsys, tmp_path, binary):
 
     network = sedyn.Network((2, 1), ("tanh", "identity"))
     target = scale_target(rows[:, -1])
+    rng = np.random.default_rng(5)
+    weights = network.init(3, rng=rng)
     run = sedyn.augmented_gradient_descent(
-        network, sedyn.Training(0.2, 16), network.init(3, rng=5), whiten(rows[:, :-1]), target.labels
+        network, sedyn.Training(0.2, 16), weights, whiten(rows[:, :-1]), target.labels, rng=rng
     )
     printed = np.array([line.split() for line in out.splitlines() if re.match(r" +\d", line)], float)
     np.testing.assert_array_equal(printed[:, 0], np.arange(0, 17, 2))
@@ -77,6 +79,7 @@ def test_estimate_prints_what_the_library_computes(capsys, tmp_path, binary):
     assert (tmp_path / "out/picture.png").stat().st_size > 5000 and (tmp_path / "out/picture.svg").exists()
 
 
+@pytest.mark.seconds
 def test_estimate_does_not_depend_on_the_units_of_features_and_scales_with_those_of_the_target(capsys):
     header, rows = table()
     argv = ["estimate", "data.csv", "--target", "y"]
@@ -90,6 +93,7 @@ def test_estimate_does_not_depend_on_the_units_of_features_and_scales_with_those
     np.testing.assert_allclose(other[:, 4], 7 * one[:, 4], rtol=1e-3)
 
 
+@pytest.mark.seconds
 def test_estimate_says_when_rows_are_scarce_and_names_the_picture_after_the_table(capsys, tmp_path):
     header, rows = table(m=20, n=3)
     assert main(["estimate", write(header, rows, "my.table.csv"), "--target", "y"]) == 0
@@ -169,6 +173,7 @@ def test_bad_options_are_refused_in_one_line(capsys, options, fragments):
 # ---- run
 
 
+@pytest.mark.seconds
 def test_run_prints_both_tables_and_writes_the_picture(capsys, tmp_path):
     pytest.importorskip("sklearn")
     assert main(["run", "--n-features", "100", "--n-runs", "4", "--output", "pictures/main.png"]) == 0
@@ -211,6 +216,7 @@ def test_run_refuses_problems_too_small_for_standard_errors(capsys, options):
     fails(capsys, ["run", *options], "need --n-runs of at least 2 and --n-features of at least 10")
 
 
+@pytest.mark.seconds
 def test_the_module_runs_as_a_program():
     done = subprocess.run(
         [sys.executable, "-m", "sedyn", "estimate", "absent.csv", "--target", "y"], capture_output=True, text=True

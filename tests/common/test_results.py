@@ -9,9 +9,9 @@ import pytest
 import sedyn
 from sedyn.common import machine
 from sedyn.estimate.memory import LowRankMemory
-from sedyn.runs import descent, products
-from sedyn.theory import dice, evolution
-from tests.conftest import general_problem, weights_with
+from sedyn.runs import descent, products, simulation
+from sedyn.theory import dice
+from tests.conftest import general_problem
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def no_threads(monkeypatch):
     def cannot(thread):
         raise RuntimeError("can't start new thread")
 
-    for module in (descent, dice, evolution):
+    for module in (machine, descent, dice, simulation):
         monkeypatch.setattr(module, "available_cores", lambda: 2)
     monkeypatch.setattr(threading.Thread, "start", cannot)
 
@@ -46,16 +46,18 @@ def test_elsewhere_the_caller_works(no_threads):
 def everything():
     """A number or two of all that shares work among threads."""
     network, training, teacher, overlaps, phi = problem = general_problem()
-    weights, signal = weights_with(overlaps, 80, np.random.default_rng(1))
+    weights, signal = overlaps.realize(80, rng=1)
     X, y = teacher.sample(100, signal, rng=2)
     theories = [
         sedyn.state_evolution(*problem, n_paths=2**9, n_scrambles=3, solver=solver, rng=3)
         for solver in ("projection", "tangent")
     ]
     found = [x for theory in theories for x in (theory.generalization_error, theory.stderr.train_error)]
-    found.append(theories[0].kernels.R)
+    found.append(sedyn.state_evolution(*problem, n_paths=2**9, n_scrambles=3, responses=True, rng=3).kernels.R)
+    runs = sedyn.simulate(network, training, teacher, weights, signal, 100, 3, rng=5)
+    found += [runs.train_error, runs.generalization_error]
     found.append(sedyn.gradient_descent(network, training, weights, X, y, n_threads=3).train_error)
-    found.append(sedyn.augmented_gradient_descent(network, training, weights, X, y).estimated_error)
+    found.append(sedyn.augmented_gradient_descent(network, training, weights, X, y, rng=0).estimated_error)
     found.append(sedyn.householder_dice(network, training, teacher, overlaps, 2**16 + 2**14, 2**16, rng=4).train_error)
     return found
 
@@ -65,6 +67,7 @@ def expected():
     return everything()  # before threads are taken away
 
 
+@pytest.mark.seconds
 @pytest.mark.filterwarnings("ignore::sedyn.AssumptionWarning")
 def test_every_verb_gives_the_same_without_threads(expected, no_threads, monkeypatch):
     monkeypatch.setattr(
@@ -86,7 +89,7 @@ def test_an_interrupt_keeps_complete_randomizations_without_threads(no_threads, 
             yield step
 
     whole = sedyn.state_evolution(*problem, n_paths=2**9, n_scrambles=4, rng=3)
-    monkeypatch.setattr(evolution, "progress", progress)
+    monkeypatch.setattr(machine, "progress", progress)
     theory = sedyn.state_evolution(*problem, n_paths=2**9, n_scrambles=4, rng=3)
     assert theory.status == "interrupted" and theory.n_scrambles == 2 and whole.n_scrambles == 4
     np.testing.assert_allclose(theory.train_error, whole.train_error, rtol=0.05)
@@ -99,5 +102,5 @@ def test_drawn_rows_index_arrays_whatever_integers_are_drawn():
         choice = staticmethod(lambda n, size, replace: np.arange(size, dtype=np.uint64))
 
     spectrum = SimpleNamespace(weights=np.ones(1), nodes=np.ones(1))
-    memory = LowRankMemory(2, 30, 1.5, spectrum, 1e-3, 10, Unsigned())
+    memory = LowRankMemory(sedyn.Training(0.1, 3).rule(2), 2, 30, 1.5, spectrum, 1e-3, 10, Unsigned())
     assert np.ones(30).take(memory.rows).shape == (10,)

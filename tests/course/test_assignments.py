@@ -143,6 +143,7 @@ def test_student_version_leaks_nothing(name):
     assert seen.count("raise NotImplementedError()") >= len(EXERCISES[name])
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("name", SOURCES)
 def test_student_version_fails_with_not_implemented_only(name):
     student = classroom.student_version(SOURCES[name])
@@ -185,12 +186,13 @@ def check_answers(name, most):
     assert tried >= 2 * len(firsts)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("name", SOURCES)
 def test_solutions_pass_and_two_typical_mistakes_of_each_exercise_do_not(name):
     check_answers(name, most=2)
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_typical_mistake_gets_the_stated_credit(name):
     check_answers(name, most=None)
@@ -233,6 +235,7 @@ def test_restoring_keeps_answers_and_own_cells_and_puts_back_all_else():
             assert step.code == cell_of(SOURCES[FIRST], step.name).source
 
 
+@pytest.mark.seconds
 def test_grading_a_folder(tmp_path, capsys):
     """A cheat with a cell that kills the kernel and another that never ends; broken files beside it."""
     cheat = submitted()
@@ -273,7 +276,7 @@ def test_grading_a_folder(tmp_path, capsys):
     assert "### mallory" in (tmp_path / "written_answers.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_solutions_get_full_marks_from_the_grader_and_blank_notebooks_none(tmp_path):
     for name in SOURCES:
         for student, notebook in (("ada", submitted(name)), ("nobody", classroom.student_version(SOURCES[name]))):
@@ -291,6 +294,7 @@ def test_solutions_get_full_marks_from_the_grader_and_blank_notebooks_none(tmp_p
 # ---- nbgrader
 
 
+@pytest.mark.seconds
 def test_nbgrader_reads_the_source_and_makes_the_same_student_version():
     preprocessors = pytest.importorskip("nbgrader.preprocessors", reason='needs pip install "sedyn[classroom]"')
     from nbgrader.nbgraderformat import MetadataValidator
@@ -306,7 +310,7 @@ def test_nbgrader_reads_the_source_and_makes_the_same_student_version():
             assert theirs.metadata == cell.metadata or classroom.role(cell) == "text"
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_nbgrader_itself_generates_and_validates(tmp_path):
     pytest.importorskip("nbgrader", reason='needs pip install "sedyn[classroom]"')
     shutil.copytree(classroom.HERE / "source" / FIRST, tmp_path / "source" / FIRST)

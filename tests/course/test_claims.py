@@ -26,6 +26,7 @@ def all_z(made, pattern, target=0.0):
     return np.array([z(made, name, target) for name in names])
 
 
+@pytest.mark.seconds
 def test_finite_width_agreement():
     """Six gaps with 11 degrees of freedom each: |t| > 5.5 has probability 0.001 for the worst of them. Without memory
     the same runs are far off, so the test can fail."""
@@ -37,6 +38,7 @@ def test_finite_width_agreement():
         assert (general / train - 1)[2:].mean() > 20 * made.agreement[name]  # what reading it without memory would say
 
 
+@pytest.mark.minutes
 def test_gaussian_fluctuations():
     """Three variances with 39 degrees of freedom, and the smallest of 9 p-values, below 1e-4 / 9 by chance in 1e-4."""
     made = claims.gaussian_fluctuations()
@@ -44,6 +46,7 @@ def test_gaussian_fluctuations():
     assert made.agreement["smallest of 9 Kolmogorov-Smirnov p-values"] > 1e-4 / 9, made
 
 
+@pytest.mark.minutes
 def test_gaussian_fluctuations_fail_without_memory(monkeypatch):
     """Standardised with the coefficients of the population limit, the same weights do not have variance 1."""
     right = claims.state_evolution
@@ -58,6 +61,7 @@ def test_gaussian_fluctuations_fail_without_memory(monkeypatch):
     assert np.abs(all_z(made, "variance over", 1.0)).max() > 10, made
 
 
+@pytest.mark.minutes
 def test_deep_concentration():
     """Slope -1/2; standard deviations that do not fall, or fall like 1/n, are more than 5 standard errors away."""
     made = claims.deep_concentration()
@@ -68,6 +72,7 @@ def test_deep_concentration():
     assert made.agreement["largest |z| of the 8 mean deep weights, n = 400"] < 4.5, made
 
 
+@pytest.mark.minutes
 def test_individual_initialization():
     """Slope 1 over starts and, for each, its own prediction and no other: chi-square over 8 starts below 26.1 has
     probability 0.999."""
@@ -78,6 +83,7 @@ def test_individual_initialization():
     assert made.agreement["median |z| with the prediction for another start"] > 5, made
 
 
+@pytest.mark.minutes
 def test_non_gaussian_features():
     """The gap extrapolates to 0 for independent entries with enough moments, and does not for a signal on one feature
     or dependent entries."""
@@ -88,6 +94,7 @@ def test_non_gaussian_features():
         assert abs(z(made, f"{name}: relative gap at n = infinity", 0)) > 3, made
 
 
+@pytest.mark.seconds
 def test_generalization_gap():
     """Both errors at m = n, where they differ by a factor: 12 runs each, |t| > 5.5 in 4 has probability below 0.001."""
     made = claims.generalization_gap()
@@ -121,6 +128,7 @@ def test_write_makes_figures_and_keeps_the_rest_of_the_page(tmp_path, monkeypatc
         claims.write(tmp_path, ["third"])
 
 
+@pytest.mark.seconds
 def test_figures_are_made_in_processes_of_their_own(tmp_path):
     """Spawned, as `write` does it: they find the module, and the claims in it, by themselves."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:

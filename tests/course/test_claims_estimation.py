@@ -29,17 +29,19 @@ def check_consistent(made, largest_n):
     assert abs(z(made, "bias at n = infinity")) < 4.5, made
 
 
+@pytest.mark.minutes
 def test_consistent_estimation():
     check_consistent(claims.consistent_estimation(), 240)
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_consistent_estimation_at_paper_size():
     made = claims.consistent_estimation(paper=True)
     check_consistent(made, 2000)
     assert abs(made.agreement["bias at n = infinity"]) < 0.01, made
 
 
+@pytest.mark.minutes
 def test_consistent_estimation_fails_without_memory(monkeypatch):
     """The training error in place of the estimate: biased by many standard errors, and no slope."""
     right = claims.estimated_run
@@ -56,6 +58,7 @@ def test_consistent_estimation_fails_without_memory(monkeypatch):
 MEDIAN = "estimated: median regret"
 
 
+@pytest.mark.minutes
 def test_early_stopping():
     """Median regret of 1 % or not significantly above, far below that of the last step; the hold-out is not better."""
     made = claims.early_stopping()
@@ -64,7 +67,7 @@ def test_early_stopping():
     assert z(made, "20 % held out: mean regret minus the estimate's") > -3, made
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_early_stopping_at_paper_size():
     made = claims.early_stopping(paper=True)
     assert made.agreement[MEDIAN] < 0.01, made
@@ -72,6 +75,7 @@ def test_early_stopping_at_paper_size():
     assert z(made, "20 % held out: mean regret minus the estimate's") > 0, made
 
 
+@pytest.mark.minutes
 def test_early_stopping_fails_by_the_training_error(monkeypatch):
     """Stopping where the training error is least means not to stop."""
     right = claims.estimated_run
@@ -89,6 +93,7 @@ def test_early_stopping_fails_by_the_training_error(monkeypatch):
 EXCESS = "configuration: median excess error over the best"
 
 
+@pytest.mark.minutes
 def test_hyperparameter_choice():
     """Excess error of 2 % or not significantly above, and far below that of the median configuration."""
     made = claims.hyperparameter_choice()
@@ -96,13 +101,14 @@ def test_hyperparameter_choice():
     assert made.agreement[f"chosen {EXCESS}"] < 0.3 * made.agreement[f"median {EXCESS}"], made
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_hyperparameter_choice_at_paper_size():
     made = claims.hyperparameter_choice(paper=True)
     assert made.agreement[f"chosen {EXCESS}"] < 0.02, made
     assert z(made, f"median {EXCESS}", made.agreement[f"chosen {EXCESS}"]) > 3, made
 
 
+@pytest.mark.minutes
 def test_hyperparameter_choice_fails_for_any_configuration(monkeypatch):
     """A table in the order of training, not of the estimate, chooses no better than at random."""
     right = claims.tune

@@ -2,6 +2,7 @@
 
 import matplotlib
 import numpy as np
+import pytest
 
 import claims
 
@@ -17,6 +18,7 @@ COEFFICIENTS = ("kappa of neuron 1", "kappa of neuron 2", "noise variance of neu
 P_VALUE = "p-value of all nine coefficients and covariances at T"
 
 
+@pytest.mark.minutes
 def test_effective_signal():
     """Three differences with 39 degrees of freedom, |t| > 4.5 in 2e-4; nine numbers together, below 1e-4 by chance in
     1e-4; and a link that is seen (|t| > 6) only because data are reused."""
@@ -28,6 +30,7 @@ def test_effective_signal():
     assert abs(z(made, seen, made.agreement["cubic link, kappa at T, no reuse of data"])) > 6, made
 
 
+@pytest.mark.minutes
 def test_effective_signal_fails_without_memory(monkeypatch):
     """The coefficients of the population limit, with the right noise: rejected, all nine and each kappa."""
     right = claims.state_evolution
@@ -61,6 +64,7 @@ def lead(made, larger, smaller):
     return (values[0] - values[1]) / np.hypot(*errors)
 
 
+@pytest.mark.minutes
 def test_other_theories():
     """At widths 2 and 4 every rival misses by more than the state evolution, at any width the population limit does;
     the linearized network comes right under its own scaling only, the infinitely wide one nears the finite one under
@@ -82,6 +86,7 @@ def test_other_theories():
         assert [round(x) for x in ax.lines[0].get_xdata()] == list(WIDTHS)
 
 
+@pytest.mark.minutes
 def test_other_theories_notices_a_wrong_state_evolution(monkeypatch):
     """With no reuse of data in the state evolution its chi-square is far above that of chance."""
     right = claims.state_evolution

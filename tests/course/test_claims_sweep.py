@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
 import numpy as np
+import pytest
 
 import claims
 import sedyn
@@ -13,6 +14,7 @@ matplotlib.use("Agg")
 CHI_SQUARE = "chi-square per point of the error at the predicted time"
 
 
+@pytest.mark.minutes
 def test_stopping_phase_diagram(tmp_path):
     """Six |t| with 7 degrees of freedom: chi-square per point below 6 with probability 0.995 even with the bias of
     n = 150. Stopping when the theory says costs nearly nothing, not stopping does. The map is the theory's own, its
@@ -31,6 +33,7 @@ def test_stopping_phase_diagram(tmp_path):
     assert sum(len(line.get_ydata()) == 3 for line in z.lines) == 2
 
 
+@pytest.mark.minutes
 def test_stopping_phase_diagram_notices_a_wrong_theory(monkeypatch, tmp_path):
     """Without reuse of data the predicted errors are far off."""
     right = claims.state_evolution
@@ -39,6 +42,7 @@ def test_stopping_phase_diagram_notices_a_wrong_theory(monkeypatch, tmp_path):
         assert claims.stopping_phase_diagram(executor=executor).agreement[CHI_SQUARE] > 20
 
 
+@pytest.mark.minutes
 def test_universality_gap(tmp_path):
     """The exponent is -1 and not 0; the gap grows with the kurtosis, and leaves a line for no law."""
     made = claims.universality_gap(store=tmp_path)

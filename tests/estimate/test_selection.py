@@ -25,24 +25,26 @@ def grid():
 def test_early_stop_reads_the_estimate(rng):
     X, y, *_ = noisy_problem(rng)
     network = sedyn.Network((3, 1), ("tanh", "identity"))
-    run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.4, 60), network.init(200, rng), X, y)
+    run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.4, 60), network.init(200, rng=rng), X, y, rng=0)
     stop = sedyn.early_stop(run)
     assert stop.step == np.argmin(run.estimated_error) < 60 and stop.error == run.estimated_error.min()
     within = run.estimated_error <= stop.error + run.estimated_stderr[stop.step]
     assert within[stop.cautious_step] and not within[: stop.cautious_step].any()
     assert stop.cautious_error == run.estimated_error[stop.cautious_step]
     with pytest.raises(ValueError, match="no estimated error"):
-        sedyn.early_stop(sedyn.gradient_descent(network, sedyn.Training(0.4, 3), network.init(200, rng), X, y))
+        sedyn.early_stop(sedyn.gradient_descent(network, sedyn.Training(0.4, 3), network.init(200, rng=rng), X, y))
 
 
+@pytest.mark.seconds
 def test_early_stop_does_not_trust_unsteady_training(rng):
     """Where the step size is too large, the estimate dips late in the run while the true error rises."""
     network, training = sedyn.Network((1, 1), ("tanh", "identity")), sedyn.Training(0.5, 60)
     regrets = []
     for _ in range(6):
         X, y, teacher, signal = noisy_problem(rng)
-        run = sedyn.augmented_gradient_descent(network, training, network.init(200, rng), X, y, first_weights_at="all")
-        true = sedyn.population_errors(network, teacher, run, signal, 2**11, rng)
+        weights = network.init(200, rng=rng)
+        run = sedyn.augmented_gradient_descent(network, training, weights, X, y, first_weights_at="all", rng=0)
+        true = sedyn.population_errors(network, teacher, run, signal, n_paths=2**11, rng=rng)
         regrets.append([true[t] / true.min() - 1 for t in (sedyn.early_stop(run).step, run.estimated_error.argmin())])
         rises = np.flatnonzero(run.train_error[1:] > 1.05 * run.train_error[:-1]) + 1
         if len(rises):
@@ -66,6 +68,7 @@ def test_tune_ranks_all_and_returns_the_stopped_weights(rng):
     assert abs(true - best.error) < 5 * best.stderr
 
 
+@pytest.mark.seconds
 def test_tune_gives_the_same_on_any_executor(rng):
     X, y, *_ = noisy_problem(rng, 100, 60)
     serial = sedyn.tune(*grid(), X, y, rng=3)

@@ -21,17 +21,17 @@ ENSEMBLES = {  # kurtosis E x^4, which tells them apart
 
 @pytest.mark.parametrize("features", list(ENSEMBLES), ids=str)
 def test_features_are_standardised(features, rng):
-    x = sedyn.sample_features(features, (400, 1000), rng).ravel()
+    x = sedyn.sample_features(400, 1000, features=features, rng=rng).ravel()
     for power, expected in ((1, 0.0), (2, 1.0), (4, ENSEMBLES[features])):
         moment = x**power
         assert abs(moment.mean() - expected) < 5 * moment.std() / np.sqrt(x.size) + 1e-12
 
 
 def test_features_from_a_callable(rng):
-    X = sedyn.sample_features(lambda generator, shape: generator.choice([-1.0, 1.0], shape), (4, 5), rng)
+    X = sedyn.sample_features(4, 5, features=lambda generator, shape: generator.choice([-1.0, 1.0], shape), rng=rng)
     assert set(np.unique(X)) <= {-1.0, 1.0}
     with pytest.raises(ValueError, match="must return finite numbers of shape"):
-        sedyn.sample_features(lambda generator, shape: np.zeros(3), (4, 5), rng)
+        sedyn.sample_features(4, 5, features=lambda generator, shape: np.zeros(3), rng=rng)
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_features_from_a_callable(rng):
 )
 def test_bad_features(features, message):
     with pytest.raises(ValueError, match=message):
-        sedyn.sample_features(features, (2, 2), 0)
+        sedyn.sample_features(2, 2, features=features, rng=0)
 
 
 def test_labels_and_seed(rng):
-    teacher, mu = sedyn.SingleIndex("quadratic", 0.5), sedyn.random_signal(300, 1.3, rng)
-    X, y = teacher.sample(2000, mu, "gaussian", rng=7)
-    X2, y2 = teacher.sample(2000, mu, "gaussian", rng=7)
+    teacher, mu = sedyn.SingleIndex("quadratic", 0.5), sedyn.random_signal(300, norm=1.3, rng=rng)
+    X, y = teacher.sample(2000, mu, features="gaussian", rng=7)
+    X2, y2 = teacher.sample(2000, mu, features="gaussian", rng=7)
     assert np.array_equal(X, X2) and np.array_equal(y, y2)
     noise = y - ((X @ mu) ** 2 - 1)
     assert abs(noise.std() / 0.5 - 1) < 5 / np.sqrt(2 * 2000)
@@ -154,7 +154,7 @@ def test_labels_of_one_signal(rng):
 
 
 def covariance_of(covariance):
-    return lambda: sedyn.sample_features("gaussian", (4, 3), 0, covariance)
+    return lambda: sedyn.sample_features(4, 3, covariance=covariance, rng=0)
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def covariance_of(covariance):
         (lambda: sedyn.block_variances(9, [(0.5, 1.0), (0.4, 1.0)]), "fractions adding up to 1"),
         (lambda: sedyn.block_variances(9, [(0.0, 1.0), (1.0, 1.0)]), "fraction > 0"),
         (lambda: sedyn.block_variances(9, [(1.0, -1.0)]), "variance >= 0"),
-        (covariance_of(np.ones(4)), r"covariance must be 3 .*got shape \(4,\)"),
-        (covariance_of(np.ones((5, 3))), r"covariance must be 3 .*got shape \(5, 3\)"),
-        (covariance_of("empirical"), "covariance must be 3"),
+        (covariance_of(np.ones(4)), r"covariance must be 3 variances .*got an array of shape \(4,\)"),
+        (covariance_of(np.ones((5, 3))), r"covariance must be 3 variances .*got an array of shape \(5, 3\)"),
+        (covariance_of("empirical"), "covariance must be 3 variances .*got 'empirical'"),
         (covariance_of([1, np.nan, 1]), "finite"),
         (covariance_of([1, -1, 1]), "not all 0; the smallest is -1"),
         (covariance_of(np.zeros(3)), "not all 0"),
@@ -205,11 +205,12 @@ def test_covariance_of_the_features(features, kind, rng):
     """Entry by entry: 55 uncorrelated numbers under a Gaussian law."""
     a, upper = rng.standard_normal((10, 10)), np.triu_indices(10)
     covariance = np.linspace(0, 3, 10) if kind == "variances" else a @ a.T / 10
-    X = sedyn.sample_features(features, (20_000, 10), rng, covariance)
+    X = sedyn.sample_features(20_000, 10, features=features, covariance=covariance, rng=rng)
     products = X[:, upper[0]] * X[:, upper[1]]
     expected = np.diag(covariance) if kind == "variances" else covariance
     assert np.sum(sedyn.z_scores(products, expected[upper]) ** 2) < stats.chi2.isf(1e-4, 55)
     assert np.sum(sedyn.z_scores(products, np.eye(10)[upper]) ** 2) > 1000
-    same, y = sedyn.SingleIndex("linear").sample(30, a[0], features, rng=4, covariance=covariance)
-    np.testing.assert_array_equal(same, sedyn.sample_features(features, (30, 10), 4, covariance))
+    drawn = {"features": features, "covariance": covariance, "rng": 4}
+    same, y = sedyn.SingleIndex("linear").sample(30, a[0], **drawn)
+    np.testing.assert_array_equal(same, sedyn.sample_features(30, 10, **drawn))
     np.testing.assert_allclose(y, same @ a[0])

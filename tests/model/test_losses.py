@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import sedyn
+from sedyn.model import Small
 from sedyn.model.losses import LOSSES, Metrics, as_loss
 from tests.conftest import rms
 from tests.theory.test_dice import beyond
@@ -68,8 +69,13 @@ def test_forms_of_a_loss():
 def test_derivatives_of_the_network(name, bias, rng):
     """In the preactivations, all weights and the biases, with a weight for each sample; and the Hessian."""
     network = sedyn.Network((3, 4, 2, 1), ("tanh", "gelu", "sigmoid", "identity"), bias)
-    V = [rng.standard_normal(shape) / np.sqrt(shape[0]) for shape in network.deep_shapes]
-    V += [0.5 * rng.standard_normal(width) for width in network.widths if bias]
+    parts = [rng.standard_normal(shape) / np.sqrt(shape[0]) for shape in network.deep_shapes]
+    parts += [0.5 * rng.standard_normal(width) for width in network.widths if bias]
+
+    def small(parts):
+        return Small(tuple(parts[:3]), tuple(parts[3:]))
+
+    V = small(parts)
     u, y, loss = 1.5 * rng.standard_normal((3, 60)), rng.choice([-1.0, 1.0], 60), loss_of(name)
     residual = network.output(u, V) - y
     kept = (np.abs(np.abs(residual) - 1) > 0.01) & (np.abs(residual) > 0.01)  # away from the kinks
@@ -82,10 +88,12 @@ def test_derivatives_of_the_network(name, bias, rng):
     np.testing.assert_allclose(rest, residual[kept])
     for k in range(3):
         np.testing.assert_allclose(S[k], difference(values, u, k), atol=1e-7)
-    assert [g.shape for g in gradients] == [v.shape for v in V]
+    gradients = [*gradients.deep, *gradients.biases]
+    assert [g.shape for g in gradients] == [v.shape for v in parts]
     for i, gradient in enumerate(gradients):
         for index in np.ndindex(gradient.shape):
-            slope = difference(lambda v, i=i: values(u, [*V[:i], v, *V[i + 1 :]]).sum(), V[i], index)
+            moved = lambda v, i=i: values(u, small([*parts[:i], v, *parts[i + 1 :]])).sum()  # noqa: E731
+            slope = difference(moved, parts[i], index)
             np.testing.assert_allclose(gradient[index], slope, atol=1e-6)
     if loss.smooth:
         J = network.hessian(u, y, V, loss)
@@ -107,11 +115,11 @@ def test_kinks_are_refused_where_the_hessian_is_needed(loss):
     X, y = teacher.sample(80, signal, rng=3)
     theory = network, training, teacher, sedyn.Overlaps.of(weights, signal), 1.6
     assert sedyn.gradient_descent(network, training, weights, X, y).status == "ok"
-    kernels = sedyn.state_evolution(*theory, n_paths=2**10, rng=0).kernels
+    assert sedyn.state_evolution(*theory, n_paths=2**10, rng=0).status == "ok"
     for refused in (
         lambda: sedyn.augmented_gradient_descent(network, training, weights, X, y),
         lambda: sedyn.state_evolution(*theory, solver="tangent"),
-        lambda: kernels.R,
+        lambda: sedyn.state_evolution(*theory, responses=True),
     ):
         with pytest.raises(ValueError, match="needs second derivatives, and the loss '(absolute|mine)' has a kink"):
             refused()
@@ -129,7 +137,7 @@ METRICS = ("absolute", "zero_one", "logistic", "squared", hits)
 def test_metrics_of_a_run(verb):
     network, training, weights, teacher, signal = classification()
     train, test = (teacher.sample(m, signal, rng=m) for m in (80, 200))
-    run = verb(network, training, weights, *train, test, metrics=METRICS)
+    run = verb(network, training, weights, *train, test, metrics=METRICS, rng=0)
     assert run.metrics == ("absolute", "zero_one", "logistic", "squared", "hits")
     for (X, y), measured in ((train, run.train_metrics), (test, run.generalization_metrics)):
         f = network.predict(run.final, X)
@@ -143,6 +151,7 @@ def test_metrics_of_a_run(verb):
     assert verb(network, training, weights, *train).train_metrics is None
 
 
+@pytest.mark.seconds
 def test_metrics_of_theory_and_simulation():
     """20 runs, z-scores of mean square 19/17; each metric counts for two independent numbers at least."""
     network, training, weights, teacher, signal = classification(n_steps=12, n_features=500)
@@ -187,11 +196,11 @@ def test_logistic_loss_needs_plus_and_minus_one(verb, rng):
     network = sedyn.Network((2, 1), ("tanh", "identity"))
     X, y = rng.standard_normal((40, 20)), np.arange(40) % 2  # 0 and 1: half of the rows would teach nothing
     with pytest.raises(ValueError, match=r"the loss 'logistic' needs labels -1 and \+1"):
-        verb(network, sedyn.Training(0.1, 2, loss="logistic"), network.init(20, rng), X, y)
+        verb(network, sedyn.Training(0.1, 2, loss="logistic"), network.init(20, rng=rng), X, y)
 
 
 def test_logistic_loss_needs_a_teacher_of_classes():
     overlaps = sedyn.Overlaps(np.eye(2), np.zeros(2), 1.0, ([[1.0], [-0.5]],))
     parts = sedyn.Network((2, 1), ("tanh", "identity")), sedyn.Training(0.1, 2, loss="logistic")
     with pytest.raises(ValueError, match="the loss 'logistic' needs labels"):
-        sedyn.state_evolution(*parts, sedyn.SingleIndex("tanh"), overlaps, 1.5, 2**10, rng=0)
+        sedyn.state_evolution(*parts, sedyn.SingleIndex("tanh"), overlaps, 1.5, n_paths=2**10, rng=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import sedyn
-from sedyn.model import realization
+from sedyn.model.overlaps import joint_loadings
 
 DEEP = (np.array([[1.0], [-0.7]]),)
 FRACTIONS, VARIANCES = np.array([0.5, 0.3, 0.2]), np.array([0.4, 1.0, 3.0])
@@ -31,19 +31,21 @@ def test_loadings_give_back_the_covariances(k, matrix, rng):
     variances, both = np.repeat(VARIANCES, [30, 18, 12]), np.concatenate([weights.first, signal], axis=1)
     turn = np.linalg.qr(rng.standard_normal((60, 60)))[0] if matrix else np.eye(60)[rng.permutation(60)]
     Sigma = (turn * variances) @ turn.T
-    turned = sedyn.Weights(turn @ weights.first, DEEP), turn @ signal, Sigma if matrix else np.diag(Sigma)
-    overlaps = sedyn.Overlaps.of(*turned)
+    turned = sedyn.Weights(turn @ weights.first, DEEP), turn @ signal
+    overlaps = sedyn.Overlaps.of(*turned, covariance=Sigma if matrix else np.diag(Sigma))
     np.testing.assert_allclose(overlaps.blocks, np.stack([FRACTIONS, VARIANCES], axis=1))
     assert overlaps.n_indices == k and overlaps.gram.shape == (3, 2, 2) and overlaps.cross.shape == (3, 2, k)
-    rows = np.concatenate([overlaps.loadings(), overlaps.signal_loadings()]).reshape(2 + k, 3, k + 2)
+    rows = np.concatenate([overlaps.loadings, overlaps.signal_loadings]).reshape(2 + k, 3, k + 2)
     for b, variance in enumerate(VARIANCES):
         gram = both[variances == variance].T @ both[variances == variance]
         np.testing.assert_allclose(rows[:, b] @ rows[:, b].T, variance * gram, atol=1e-12)
-        for part, expected in (("gram", gram[:2, :2]), ("cross", gram[:2, 2:]), ("signal_norm2", gram[2:, 2:])):
+        for part, expected in (("gram", gram[:2, :2]), ("cross", gram[:2, 2:]), ("signal_gram", gram[2:, 2:])):
             np.testing.assert_allclose(getattr(overlaps, part)[b], expected, atol=1e-12)
     expected = both.T @ (variances[:, None] * both)
     np.testing.assert_allclose(np.einsum("abi,cbi->ac", rows, rows), expected, atol=1e-12)
-    root, loadings = overlaps.joint()
+    U, both_ways, Z = overlaps.total
+    np.testing.assert_allclose(np.block([[U, both_ways], [both_ways.T, Z]]), expected, atol=1e-12)
+    root, loadings, _ = joint_loadings(*overlaps.total)
     joint = np.concatenate([loadings, np.pad(root, ((0, 0), (0, 2)))])
     np.testing.assert_allclose(joint @ joint.T, expected, atol=1e-12)
 
@@ -51,10 +53,10 @@ def test_loadings_give_back_the_covariances(k, matrix, rng):
 @pytest.mark.parametrize("covariance", [None, np.repeat(VARIANCES, 20)])
 def test_one_signal_is_the_same_with_an_axis_and_without(covariance, rng):
     weights, signal = start(rng, 1)
-    a, b = (sedyn.Overlaps.of(weights, mu, covariance) for mu in (signal[:, 0], signal))
-    assert a.cross.shape == b.cross.shape[:-1]
-    np.testing.assert_allclose(a.loadings(), b.loadings())
-    np.testing.assert_allclose(a.signal_loadings(), b.signal_loadings())
+    a, b = (sedyn.Overlaps.of(weights, mu, covariance=covariance) for mu in (signal[:, 0], signal))
+    assert a.cross.shape == b.cross.shape == (len(a.blocks), 2, 1)
+    np.testing.assert_allclose(a.loadings, b.loadings)
+    np.testing.assert_allclose(a.signal_loadings, b.signal_loadings)
 
 
 @pytest.mark.parametrize("n_blocks", [1, 3, 16])
@@ -62,17 +64,18 @@ def test_grouped_variances_keep_the_overlaps(n_blocks, rng):
     """Features of variance 0 belong to no block: neither labels nor outputs depend on them."""
     weights, signal = start(rng, 2, n=400)
     variances = rng.permutation(np.concatenate([np.zeros(40), sedyn.power_law_variances(360, 1.2)]))
-    overlaps = sedyn.Overlaps.of(weights, signal, variances, n_blocks)
+    overlaps = sedyn.Overlaps.of(weights, signal, covariance=variances, n_blocks=n_blocks)
     assert 0.75 * n_blocks <= len(overlaps.variances) <= n_blocks and abs(overlaps.fractions.sum() - 0.9) < 1e-12
     assert abs(overlaps.fractions @ overlaps.variances - variances.mean()) < 1e-12
     for part, (a, b) in zip(
-        overlaps.by_block(), ((weights.first,) * 2, (weights.first, signal), (signal,) * 2), strict=True
+        overlaps.total, ((weights.first,) * 2, (weights.first, signal), (signal,) * 2), strict=True
     ):
-        np.testing.assert_allclose(part.sum(axis=0), a.T @ (variances[:, None] * b), atol=1e-12)
-    few = sedyn.Overlaps.of(weights, signal, rng.choice([0.5, 2.0], 400), n_blocks=2)
+        np.testing.assert_allclose(part, a.T @ (variances[:, None] * b), atol=1e-12)
+    few = sedyn.Overlaps.of(weights, signal, covariance=rng.choice([0.5, 2.0], 400), n_blocks=2)
     np.testing.assert_array_equal(few.variances, [0.5, 2.0])
 
 
+@pytest.mark.seconds
 def test_population_error_of_fresh_rows(rng):
     """The integral over the joint law against 200,000 rows that were drawn, with a matrix, biases and three signals."""
     network, teacher = sedyn.Network((2, 1), NETWORK.activations, bias=True), sedyn.MultiIndex("committee", 3, 0.3)
@@ -81,8 +84,8 @@ def test_population_error_of_fresh_rows(rng):
     X, y = teacher.sample(200_000, signal, rng=rng, covariance=a @ a.T)
     losses = (network.predict(weights, X) - y) ** 2
     right, wrong = (
-        sedyn.population_error(network, teacher, sedyn.Overlaps.of(weights, signal, covariance), 2**16, rng)
-        for covariance in (a @ a.T, None)
+        sedyn.population_error(network, teacher, overlaps, n_paths=2**16, rng=rng)
+        for overlaps in (sedyn.Overlaps.of(weights, signal, covariance=c) for c in (a @ a.T, None))
     )
     assert abs(sedyn.z_scores(losses, right)) < 4.5 and abs(sedyn.z_scores(losses, wrong)) > 20
 
@@ -90,11 +93,11 @@ def test_population_error_of_fresh_rows(rng):
 def test_save_and_load(rng, tmp_path):
     weights, signal = start(rng, 2)
     weights = sedyn.Weights(weights.first, DEEP, (np.ones(2), np.zeros(1)))
-    overlaps = sedyn.Overlaps.of(weights, signal, np.repeat(VARIANCES, 20))
+    overlaps = sedyn.Overlaps.of(weights, signal, covariance=np.repeat(VARIANCES, 20))
     back = sedyn.Overlaps.load(overlaps.save(tmp_path / "start"))
-    for name in ("gram", "cross", "signal_norm2", "blocks"):
+    for name in ("gram", "cross", "signal_gram", "blocks"):
         np.testing.assert_array_equal(getattr(back, name), getattr(overlaps, name))
-    assert len(back.small) == 3 and back.n_indices == 2
+    assert back == overlaps and len([*back.deep, *back.biases]) == 3 and back.n_indices == 2
 
 
 HALVES = [(0.5, 1.0), (0.5, 2.0)]
@@ -106,18 +109,18 @@ I2, EYES, SMALL, SIGNALS = np.eye(2), np.stack([np.eye(2)] * 2), np.full((2, 2, 
     [
         (np.ones((2, 3)), np.zeros(2), 1.0, None, r"gram must be \(q, q\) and cross .* got \(2, 3\) and \(2,\)"),
         (I2, np.zeros(3), 1.0, None, r"same q; got \(2, 2\) and \(3,\)"),
-        (I2, np.zeros(2), I2, None, r"signal_norm2 must be a number.*got shape \(2, 2\) beside cross \(2,\)"),
+        (I2, np.zeros(2), I2, None, r"signal_gram must be a number.*got shape \(2, 2\) beside cross \(2,\)"),
         (I2, np.zeros((2, 3)), I2, None, r"or \(k, k\) for cross \(q, k\); got shape \(2, 2\)"),
-        (I2, np.zeros((2, 3)), 1.0, None, "signal_norm2 must be a number, or"),
+        (I2, np.zeros((2, 3)), 1.0, None, "signal_gram must be a number, or"),
         (I2 + 0.5 * np.eye(2, k=1), np.zeros(2), 1.0, None, "gram must be symmetric; it differs .* by 0.5"),
-        (I2, np.zeros((2, 2)), I2 + 0.5 * np.eye(2, k=1), None, "signal_norm2 must be symmetric"),
-        (I2, np.ones((2, 2)), 2 - I2, None, "signal_norm2 must be >= 0"),
+        (I2, np.zeros((2, 2)), I2 + 0.5 * np.eye(2, k=1), None, "signal_gram must be symmetric"),
+        (I2, np.ones((2, 2)), 2 - I2, None, "signal_gram must be >= 0"),
         (I2, [[0.1, 0.2], [0, 0]], np.diag([1, 0]), None, "cross 0 where it is 0"),
         (I2, [0.1, 0], 0.0, None, "cross 0 where it is 0"),
         (I2, [1.1, 0], 1.0, None, "fit no weights.*its smallest eigenvalue is -0.21"),
         (I2 * np.nan, np.zeros(2), 1.0, None, "must be finite"),
         (I2, np.zeros(2), 1.0, HALVES, r"in each block; got \(2, 2\)"),
-        (EYES, SMALL, 1.0, HALVES, "signal_norm2 must be a number.*in each block; got shape"),
+        (EYES, SMALL, 1.0, HALVES, "signal_gram must be a number.*in each block; got shape"),
         (EYES, SMALL, SIGNALS, [(0.7, 1), (0.5, 1)], "add up to 1.2, more than 1"),
         (EYES, SMALL, SIGNALS, [(0.5, 1), (0.5, 0)], r"pairs \(fraction > 0, variance > 0\)"),
         (EYES, SMALL, SIGNALS, [(1, 2, 3)], "blocks must hold pairs"),
@@ -137,8 +140,8 @@ def evolve(overlaps, network=NETWORK, teacher=PAIR):
     "call, message",
     [
         (lambda w, mu: sedyn.Overlaps.of(w, mu[:50]), r"signal must have shape \(60,\) or \(60, k\).*got \(50, 2\)"),
-        (lambda w, mu: sedyn.Overlaps.of(w, mu, np.ones(50)), "covariance must be 60"),
-        (lambda w, mu: sedyn.Overlaps.of(w, mu, np.ones((60, 50))), "covariance must be 60"),
+        (lambda w, mu: sedyn.Overlaps.of(w, mu, covariance=np.ones(50)), "covariance must be 60"),
+        (lambda w, mu: sedyn.Overlaps.of(w, mu, covariance=np.ones((60, 50))), "covariance must be 60"),
         (
             lambda w, mu: evolve(sedyn.Overlaps.of(w, mu), teacher=sedyn.SingleIndex("tanh")),
             "looks at 1 signals.* hold 2",
@@ -150,7 +153,7 @@ def evolve(overlaps, network=NETWORK, teacher=PAIR):
         ),
         (
             lambda w, mu: sedyn.householder_dice(
-                NETWORK, sedyn.Training(0.1, 2), PAIR, sedyn.Overlaps.of(w, mu, np.ones(60)), 90, 60
+                NETWORK, sedyn.Training(0.1, 2), PAIR, sedyn.Overlaps.of(w, mu, covariance=np.full(60, 2.0)), 90, 60
             ),
             "give overlaps without blocks",
         ),
@@ -161,6 +164,7 @@ def test_parts_that_do_not_fit(call, message, rng):
         call(*start(rng, 2))
 
 
+@pytest.mark.seconds
 def test_coefficients_of_blocks_are_those_of_the_weights(rng):
     """Within each block W_1^(T) is P_b W_1^(0) + kappa_b mu + noise: regressions over runs, for two signals."""
     n, n_runs = 500, 40
@@ -169,9 +173,9 @@ def test_coefficients_of_blocks_are_those_of_the_weights(rng):
     network = sedyn.Network((2, 1), ("tanh", "identity"))
     teacher = sedyn.MultiIndex(lambda Z: np.tanh(Z[0]) + 0.5 * Z[1] ** 2, 2, 0.3)
     training = sedyn.Training(0.2, 10, momentum=0.3, weight_decay=0.1)
-    first = network.init(n, rng).first + 0.4 * signal
+    first = network.init(n, rng=rng).first + 0.4 * signal
     weights = sedyn.Weights(first, (np.array([[1.0], [-0.8]]),))
-    overlaps = sedyn.Overlaps.of(weights, signal, variances)
+    overlaps = sedyn.Overlaps.of(weights, signal, covariance=variances)
     kernels = sedyn.state_evolution(network, training, teacher, overlaps, 1.5, rng=0).kernels
     found = []
     for _ in range(n_runs):
@@ -186,8 +190,90 @@ def test_coefficients_of_blocks_are_those_of_the_weights(rng):
     assert np.sqrt(np.mean(sedyn.z_scores(found, predicted[::-1], stderr) ** 2)) > 10  # the blocks differ
 
 
-def test_a_realization_has_exactly_the_overlaps(rng):
-    given = sedyn.Overlaps([[1.0, 0.4], [0.4, 0.8]], [0.3, -0.2], 1.2, deep=([[1.0], [-0.7]],))
-    found = sedyn.Overlaps.of(*realization(given, 30, rng))
-    for name in ("gram", "cross", "signal_norm2"):
-        np.testing.assert_allclose(getattr(found, name), getattr(given, name), atol=1e-12)
+G2, C2 = np.array([[1.0, 0.4], [0.4, 0.8]]), np.array([0.3, -0.2])
+CROSS = np.array([[0.4, -0.1, 0.2], [0.0, 0.3, 0.1]])
+RANK = np.array([[1.0, 0.5, 1.5], [0.5, 0.8, 1.3], [1.5, 1.3, 2.8]])  # the third signal is the sum of the others
+TOGETHER = CROSS + [[0, 0, CROSS[0, :2].sum() - CROSS[0, 2]], [0, 0, CROSS[1, :2].sum() - CROSS[1, 2]]]
+STARTS = {
+    "one neuron": sedyn.Overlaps([[1.7]], [0.4], 0.6, ([[1.0]],)),
+    "plain": sedyn.Overlaps(G2, C2, 1.2, DEEP),
+    "biases": sedyn.Overlaps(G2, C2, 1.2, DEEP, (np.array([0.3, -0.2]), np.array([0.1]))),
+    "equal neurons": sedyn.Overlaps(np.ones((2, 2)), [0.5, 0.5], 1.0, DEEP),
+    "along the signal": sedyn.Overlaps(I2, [1.0, 0.0], 1.0, DEEP),
+    "no weights": sedyn.Overlaps(0 * I2, [0.0, 0.0], 1.0, DEEP),
+    "no signal": sedyn.Overlaps(G2, [0.0, 0.0], 0.0, DEEP),
+    "three signals": sedyn.Overlaps(G2, CROSS, RANK + np.eye(3), DEEP),
+    "dependent signals": sedyn.Overlaps(G2, TOGETHER, RANK, DEEP),
+    "two blocks": sedyn.Overlaps([G2, 2 * I2], [C2, [0.0, 1.0]], [1.2, 0.9], DEEP, blocks=[(0.4, 0.5), (0.6, 2.0)]),
+    "larger variance first": sedyn.Overlaps([G2, I2], [C2, -C2], [1.2, 0.9], DEEP, blocks=[(0.4, 2.0), (0.6, 0.5)]),
+    "three blocks, three signals": sedyn.Overlaps(
+        [G2, I2, np.ones((2, 2))],
+        [TOGETHER, 0 * CROSS, [[0.2, 0.1, 0.3]] * 2],
+        [RANK, 0 * RANK, RANK],
+        DEEP,
+        blocks=[(0.3, 0.2), (0.2, 1.0), (0.5, 3.0)],
+    ),
+    "one block of another variance": sedyn.Overlaps(G2, C2, 1.2, DEEP, blocks=[(1.0, 2.5)]),
+    "features of no variance": sedyn.Overlaps([G2] * 2, [C2] * 2, [1.2] * 2, DEEP, blocks=[(0.3, 0.5), (0.5, 2.0)]),
+}
+
+
+def covariance_of(overlaps, n):
+    """The variances for which `realize` makes its weights; what is in no block does not vary."""
+    rest = 1 - overlaps.fractions.sum()
+    return sedyn.block_variances(n, [*overlaps.blocks, *([(rest, 0.0)] if rest > 1e-12 else [])])
+
+
+@pytest.mark.parametrize("n", [40, 53])  # blocks that are whole numbers of features, and that are not
+@pytest.mark.parametrize("name", list(STARTS))
+def test_realized_weights_have_exactly_the_overlaps(name, n):
+    given = STARTS[name]
+    weights, signal = given.realize(n, rng=1)
+    k = given.n_indices
+    assert signal.shape == ((n,) if k == 1 else (n, k)) and weights.first.shape == (n, given.gram.shape[-1])
+    found = sedyn.Overlaps.of(weights, signal, covariance=covariance_of(given, n))
+    order = np.argsort(given.variances)
+    for part in ("gram", "cross", "signal_gram"):
+        np.testing.assert_allclose(getattr(found, part), getattr(given, part)[order], atol=1e-12)
+    np.testing.assert_allclose(found.blocks, given.blocks[order], atol=1e-12 if n == 40 else 1 / n)
+    for ours, theirs in zip((*weights.deep, *weights.biases), (*given.deep, *given.biases), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    still = covariance_of(given, n) == 0
+    assert not weights.first[still].any() and not signal[still].any()
+
+
+def test_realized_weights_follow_the_seed_and_point_anywhere():
+    """Whatever the seed, the overlaps are the same; what the weights do with a vector of their own is not."""
+    given, vector = STARTS["plain"], np.random.default_rng(0).standard_normal(300)
+    one, same, other = (given.realize(300, rng=seed) for seed in (0, np.random.default_rng(0), 1))
+    np.testing.assert_array_equal(one[0].first, same[0].first)
+    np.testing.assert_array_equal(one[1], same[1])
+    assert not np.any(one[0].first == other[0].first)
+    seen = [
+        [vector @ W for W in (*weights.first.T, signal)]
+        for weights, signal in (given.realize(300, rng=seed) for seed in range(400))
+    ]
+    # of a random direction of length l: Gaussian with variance l^2 |vector|^2 / n
+    lengths = np.array([1.0, 0.8, 1.2])
+    assert np.abs(sedyn.z_scores(seen, np.zeros(3))).max() < 4.5
+    assert np.abs(sedyn.z_scores(np.square(seen), lengths * (vector @ vector) / 300)).max() < 4.5
+
+
+@pytest.mark.parametrize(
+    "name, n, message",
+    [
+        ("plain", 2, "n_features = 2 gives a block 2 features, too few for its overlaps of 2 neurons"),
+        ("two blocks", 6, "n_features = 6 gives a block 2 features, too few.*use more features"),
+        ("three signals", 4, "gives a block 4 features, too few for its overlaps of 2 neurons and 3 signals"),
+        ("plain", 0, "n_features must be a positive integer; got 0"),
+    ],
+)
+def test_too_few_features_for_the_overlaps(name, n, message):
+    with pytest.raises(ValueError, match=message):
+        STARTS[name].realize(n)
+
+
+def test_fewest_features_that_overlaps_fit_in():
+    for name, n in (("plain", 3), ("dependent signals", 5), ("one neuron", 2)):
+        weights, signal = STARTS[name].realize(n, rng=0)
+        np.testing.assert_allclose(weights.first.T @ weights.first, STARTS[name].gram[0], atol=1e-12)

@@ -6,6 +6,7 @@ from scipy import special
 
 import sedyn
 from sedyn import linearized_gradient_descent
+from sedyn.model import Moving, Small
 
 pytestmark = pytest.mark.filterwarnings("ignore::sedyn.AssumptionWarning")
 
@@ -32,7 +33,7 @@ OPTIONS = {
 
 def problem(rng, bias=True):
     network, signal = sedyn.Network(WIDTHS, ("tanh", "tanh", "identity"), bias), sedyn.random_signal(20, rng=rng)
-    weights = network.init(20, rng)
+    weights = network.init(20, rng=rng)
     biases = tuple(0.3 * rng.standard_normal(b.shape) for b in weights.biases)
     X, y = sedyn.SingleIndex("noisy_sign", 0.3).sample(M, signal, rng=rng)
     return network, sedyn.Weights(weights.first, weights.deep, biases), X, y
@@ -93,7 +94,9 @@ def test_gradient_descent_is_the_loop_written_out(name, bias, rng):
         same = sedyn.augmented_gradient_descent(network, training, weights, X, y)
         np.testing.assert_array_equal(same.train_error, run.train_error)
         for ours, theirs in zip(
-            (run.final.first, *run.final.small), (same.final.first, *same.final.small), strict=True
+            (run.final.first, *run.final.deep, *run.final.biases),
+            (same.final.first, *same.final.deep, *same.final.biases),
+            strict=True,
         ):
             np.testing.assert_array_equal(ours, theirs)
 
@@ -102,14 +105,14 @@ def test_gradient_descent_is_the_loop_written_out(name, bias, rng):
 def test_linearized_network_is_trained_in_the_same_way(name, rng):
     """Against a finite-difference Jacobian of the outputs in all weights and biases."""
     options, (network, weights, X, y) = OPTIONS[name], problem(rng)
-    training, start = sedyn.Training(n_steps=T, **options), [weights.first, *weights.small]
+    training, start = sedyn.Training(n_steps=T, **options), [weights.first, *weights.deep, *weights.biases]
     sizes = [part.size for part in start]
     layer, decays = np.repeat([0, 1, 2, 0, 1, 2], sizes), np.repeat([1, 1, 1, 0, 0, 0], sizes)
 
     def outputs(moved):
         pieces = zip(np.split(moved, np.cumsum(sizes)[:-1]), start, strict=True)
-        first, *small = (part + piece.reshape(part.shape) for piece, part in pieces)
-        return network.output((X @ first).T, small)
+        first, W_2, W_3, *biases = (part + piece.reshape(part.shape) for piece, part in pieces)
+        return network.output((X @ first).T, Small((W_2, W_3), tuple(biases)))
 
     h = 1e-5 * np.eye(len(layer))
     jacobian = np.stack([(outputs(e) - outputs(-e)) / 2e-5 for e in h], axis=1)
@@ -124,7 +127,7 @@ def test_linearized_network_is_trained_in_the_same_way(name, rng):
             moved = moved + velocity
     run = linearized_gradient_descent(network, training, weights, X, y, rng=8)
     np.testing.assert_allclose(run.train_error, errors, rtol=1e-7)
-    final = np.concatenate([part.ravel() for part in (run.final.first, *run.final.small)])
+    final = np.concatenate([part.ravel() for part in (run.final.first, *run.final.deep, *run.final.biases)])
     np.testing.assert_allclose(final, origin + moved, atol=1e-7)
 
 
@@ -156,6 +159,96 @@ def test_runs_with_batches_follow_their_seed(verb, rng):
     one, same, other = (verb(network, training, *inputs, rng=seed).train_error for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert one[0] == other[0] and np.all(one[1:] != other[1:])
+
+
+@pytest.mark.parametrize("batch", list(BATCHES))
+def test_one_seed_gives_all_verbs_the_same_batches(batch, rng):
+    """And the numbers that the estimate draws beside them, for its rows and its standard error, change none of them."""
+    network, *inputs = problem(rng)
+    training = sedyn.Training(n_steps=T, **OPTIONS[f"everything, {batch} batch"])
+    expected = sedyn.gradient_descent(network, training, *inputs, rng=3)
+    for options in ({}, {"method": "exact"}, {"tangent_rows": 5}, {"tolerance": 0.3}):
+        run = sedyn.augmented_gradient_descent(network, training, *inputs, rng=3, **options)
+        np.testing.assert_array_equal(run.train_error, expected.train_error)
+        np.testing.assert_array_equal(run.final.first, expected.final.first)
+    given = sedyn.augmented_gradient_descent(network, training, *inputs, rng=np.random.default_rng(3))
+    np.testing.assert_array_equal(given.train_error, expected.train_error)
+    assert np.all(sedyn.gradient_descent(network, training, *inputs, rng=4).train_error[1:] != expected.train_error[1:])
+    # trained in its last layer alone the network is its own linearization, if the batches are the same
+    last = sedyn.Training((0.0, 0.0, 0.3), T, **BATCHES[batch])
+    one, other = (verb(network, last, *inputs, rng=3) for verb in (sedyn.gradient_descent, linearized_gradient_descent))
+    np.testing.assert_allclose(other.train_error, one.train_error, rtol=1e-12)
+
+
+class TestMoving:
+    """A value and the one before: what momentum needs, for an array and for all small weights."""
+
+    TRAINING = sedyn.Training(
+        lambda t: (0.3 / (1 + t), 0.2, 0.1), T, momentum=(0.8, 0.5, 0.6), weight_decay=lambda t: (0.1, 0.1 * t, 0.0)
+    )
+
+    @staticmethod
+    def closed(gradients, rule, layer, start, decays):
+        """w_T as one sum over all gradients: the recursion of theory 6 solved by powers of its 2 x 2 matrix."""
+        state, place = np.array([start, start]), np.array([[1.0], [0.0]])
+        found = [start]
+        for t, gradient in enumerate(gradients):
+            step, momentum, decay = (part[t][layer] for part in (rule.step_size, rule.momentum, rule.weight_decay))
+            keep = np.array([[1 + momentum - step * decay * decays, -momentum], [1.0, 0.0]])
+            state = np.tensordot(keep, state, axes=1) - np.multiply.outer(place[:, 0], step * gradient)
+            found.append(state[0])
+        return found
+
+    def test_an_array_follows_the_closed_recursion(self, rng):
+        rule, start, gradients = self.TRAINING.rule(3), rng.standard_normal((2, 4)), rng.standard_normal((T, 2, 4))
+        moving, found = Moving(rule, start), [start]
+        for t in range(T):
+            before = moving.now
+            moving.step(t, gradients[t])
+            assert moving.before is before
+            found.append(moving.now)
+        np.testing.assert_allclose(found, self.closed(gradients, rule, 0, start, True), rtol=1e-12)
+
+    def test_small_weights_follow_it_layer_by_layer_and_biases_do_not_decay(self, rng):
+        rule, shapes = self.TRAINING.rule(3), [((3, 2), (2, 1)), ((3,), (2,), (1,))]
+        draw = lambda: Small(*(tuple(rng.standard_normal(shape) for shape in part) for part in shapes))  # noqa: E731
+        start, gradients = draw(), [draw() for _ in range(T)]
+        moving, found = Moving(rule, start), [start]
+        for t in range(T):
+            moving.step(t, gradients[t])
+            found.append(moving.now)
+        assert moving.before is found[-2]
+        for i, (part, decays, first) in enumerate((("deep", True, 1), ("biases", False, 0))):
+            for j, w in enumerate(start[i]):
+                along = [getattr(g, part)[j] for g in gradients]
+                expected = self.closed(along, rule, first + j, w, decays)
+                np.testing.assert_allclose([V[i][j] for V in found], expected, rtol=1e-12, atol=1e-14)
+
+    def test_constant_momentum_sums_the_gradients_geometrically(self, rng):
+        """w_T = w_0 - eta sum_s (1 - beta^(T - s)) / (1 - beta) g_s, s = 0..T - 1, without decay."""
+        eta, beta = 0.2, 0.7
+        rule, gradients = sedyn.Training(eta, T, momentum=beta).rule(2), rng.standard_normal(T)
+        moving = Moving(rule, np.array(1.5))
+        for t in range(T):
+            moving.step(t, gradients[t])
+        powers = (1 - beta ** (T - np.arange(T))) / (1 - beta)
+        np.testing.assert_allclose(moving.now, 1.5 - eta * powers @ gradients, rtol=1e-12)
+
+    def test_new_columns_were_0_one_step_before(self, rng):
+        """As if they had been there, at 0, all the time."""
+        rule = sedyn.Training(0.2, T, momentum=0.7, weight_decay=0.1).rule(2)
+        grown, whole = Moving(rule, np.ones((2, 1))), Moving(rule, np.array([[1.0, 0, 0]] * 2))
+        for t in range(T):
+            gradient, born = rng.standard_normal((2, 3)), t >= 4
+            if t == 4:
+                columns = rule.update(3, 0, 0.0, 0.0, fresh := rng.standard_normal((2, 2)))
+                grown.grow(columns)
+                whole.now[:, 1:] += columns
+                assert fresh.shape == (2, 2) and not grown.before[:, 1:].any()
+            gradient[:, 1:] *= born
+            grown.step(t, gradient[:, : grown.now.shape[1]])
+            whole.step(t, gradient)
+            np.testing.assert_allclose(grown.now, whole.now[:, : grown.now.shape[1]], rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from sedyn.runs import products
 kernels = pytest.importorskip("sedyn.runs.compiled", reason="needs the extra `fast`")
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("p", range(1, 10))
 def test_products_match_numpy(rng, p, dtype):
@@ -28,6 +29,7 @@ def test_products_match_numpy(rng, p, dtype):
             assert np.all(np.abs(G - S @ X) <= (m + 2) * rounding * (np.abs(S) @ np.abs(X)))
 
 
+@pytest.mark.seconds
 def test_products_take_views_and_read_only_data(rng):
     X, W, S = (rng.standard_normal(shape) for shape in ((20, 60), (12, 30), (3, 40)))
     X, W, S = X[::2, 1::2], W[::4], S[:, ::4]
@@ -47,14 +49,17 @@ def test_columns_fall_into_few_even_groups(p):
 
 
 def test_long_runs_and_only_those_use_the_kernels(monkeypatch):
-    assert products.products(products.COMPILED_WORK)[0] is kernels.multiply
-    assert products.products(products.COMPILED_WORK - 1)[0] is not kernels.multiply
+    assert products.products(products.COMPILED_WORK, 2)[0] is kernels.multiply
+    assert products.products(products.COMPILED_WORK - 1, 2)[0] is not kernels.multiply
+    for width in (1, 8, 40):
+        assert products.products(products.COMPILED_WORK, width)[0] is not kernels.multiply
     monkeypatch.setitem(sys.modules, "numba", None)  # as if it were not installed
     monkeypatch.delitem(sys.modules, "sedyn.runs.compiled")
     monkeypatch.delattr("sedyn.runs.compiled")
-    assert products.products(products.COMPILED_WORK)[0] is not kernels.multiply
+    assert products.products(products.COMPILED_WORK, 2)[0] is not kernels.multiply
 
 
+@pytest.mark.seconds
 def test_without_a_place_for_the_machine_code(tmp_path):
     """numba refuses cache=True where it can write nowhere: the kernels are then compiled for this session alone."""
     code = (

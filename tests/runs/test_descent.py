@@ -14,7 +14,7 @@ def problem(rng, m=90, n=60, widths=(3, 2, 1), activations=("tanh", "sigmoid", "
     network = sedyn.Network(widths, activations)
     teacher, mu = sedyn.SingleIndex("tanh", 0.2), sedyn.random_signal(n, rng=rng)
     X, y = teacher.sample(m, mu, rng=rng)
-    return network, network.init(n, rng), X, y
+    return network, network.init(n, rng=rng), X, y
 
 
 def plain_descent(weights, X, y, eta, n_steps):
@@ -59,7 +59,7 @@ def test_the_number_of_threads_changes_nothing(rng, monkeypatch, either_product,
     runs = []
     for n_cores in (1, 2, 5):
         monkeypatch.setattr(descent, "available_cores", lambda n=n_cores: n)
-        runs.append(verb(network, sedyn.Training(0.2, 20), weights, X, y))
+        runs.append(verb(network, sedyn.Training(0.2, 20), weights, X, y, rng=0))
     for run in runs[1:]:
         np.testing.assert_array_equal(run.train_error, runs[0].train_error)
         np.testing.assert_array_equal(run.final.first, runs[0].final.first)
@@ -93,7 +93,7 @@ def test_an_error_in_a_helping_thread_is_raised(rng, monkeypatch):
     network = sedyn.Network((3, 1), ((tanh, lambda a: 1 - np.tanh(a) ** 2), "identity"))
     _, _, X, y = problem(rng)
     with pytest.raises(OSError, match="a helper failed"):
-        sedyn.gradient_descent(network, sedyn.Training(0.2, 3), network.init(60, rng), X, y, n_threads=2)
+        sedyn.gradient_descent(network, sedyn.Training(0.2, 3), network.init(60, rng=rng), X, y, n_threads=2)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -253,7 +253,7 @@ def test_weights_that_grow_behind_a_saturated_output_are_a_divergence(rng):
     """Weight decay times step size of 1e3 multiplies them by -999 a step; tanh hides it from the error."""
     network = sedyn.Network((2, 1), ("tanh", "tanh"))
     training = sedyn.Training(1e3, 30, weight_decay=1.0)
-    weights, signal = network.init(20, rng), sedyn.random_signal(20, rng=rng)
+    weights, signal = network.init(20, rng=rng), sedyn.random_signal(20, rng=rng)
     teacher = sedyn.SingleIndex("tanh", 0.1)
     X, y = teacher.sample(30, signal, rng=rng)
     run = sedyn.gradient_descent(network, training, weights, X, y)

@@ -24,7 +24,7 @@ SETTINGS = {  # of JupyterLab: no question about news, all cells in the page at 
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 
-pytestmark = pytest.mark.slow  # the server, the browser and a notebook: a minute
+pytestmark = pytest.mark.minutes  # the server, the browser and a notebook: a minute
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,6 @@ def lab(tmp_path_factory):
     env |= {name: str(home / folder) for name, folder in folders.items()}
     env |= {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")])),
-        "OPENBLAS_NUM_THREADS": "1",
     }
     options = [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
     options += ["--no-browser", "--allow-root", f"--ServerApp.root_dir={home / 'work'}"]

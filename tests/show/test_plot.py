@@ -35,7 +35,7 @@ def runs():
         X, y = TEACHER.sample(40, signal, rng=seed)
         test = TEACHER.sample(50, signal, rng=seed + 100)
         weights = NETWORK.init(20, rng=seed)
-        return sedyn.augmented_gradient_descent(NETWORK, TRAINING, weights, X, y, test=test)
+        return sedyn.augmented_gradient_descent(NETWORK, TRAINING, weights, X, y, test=test, rng=0)
 
     return [one(seed) for seed in range(3)]
 
@@ -88,6 +88,32 @@ def test_runs_are_drawn_as_means_with_bars_of_two_standard_errors(theory, runs):
         for quantity in ("training", "generalization")
         for source in ("theory", "simulation")
     )
+
+
+def test_a_simulation_is_drawn_as_its_runs_are(theory):
+    """Means with bars of two standard errors; of one run, points alone."""
+    weights, signal = NETWORK.init(20, rng=0), sedyn.random_signal(20, rng=1)
+
+    def simulated(n_runs, **options):
+        return sedyn.simulate(NETWORK, TRAINING, TEACHER, weights, signal, 40, n_runs, rng=2, **options)
+
+    several, one = simulated(5), simulated(1)
+    ax = plot.learning_curves(theory, several)
+    for name, label in (("train_error", "training error"), ("generalization_error", "generalization error")):
+        steps, mean, bars = error_bars(ax, f"{label}, simulation")
+        values = getattr(several, name)
+        half = 2 * values.std(axis=0, ddof=1) / np.sqrt(5)
+        np.testing.assert_array_equal(steps, np.arange(T + 1))
+        np.testing.assert_allclose(mean, values.mean(axis=0))
+        np.testing.assert_allclose(bars, np.stack([mean - half, mean + half], axis=1))
+    ax = plot.learning_curves(runs=one)
+    assert not ax.containers and not ax.collections
+    np.testing.assert_array_equal(line(ax, "generalization error, simulation")[1], one.generalization_error[0])
+    with pytest.raises(ValueError, match="no result holds any of"):
+        plot.learning_curves(runs=several, quantities=["estimated_error"])
+    short = dataclasses.replace(several, train_error=several.train_error[:, :4])
+    ax = plot.learning_curves(runs=short, quantities=["train_error"])
+    assert len(error_bars(ax, "training error, simulation")[0]) == 4
 
 
 def test_a_single_run_is_points_without_bars(runs):
@@ -216,6 +242,7 @@ def test_global_settings_change_on_request_only(theory, tmp_path):
         assert matplotlib.rcParams["svg.hashsalt"] == "sedyn"
 
 
+@pytest.mark.seconds
 def test_importing_sedyn_imports_no_matplotlib_and_importing_plot_changes_no_setting():
     code = """
         import sys, sedyn

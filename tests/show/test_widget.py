@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import sedyn
-from sedyn.show.widget import CONTROLS, draw, predict, problem_of, simulate
+from sedyn.show.widget import CONTROLS, draw, predict, problem_of, train_once
 from tests.conftest import rms
 
 START = {name: control[3] for name, control in CONTROLS.items()}
@@ -50,7 +50,7 @@ def test_settings_mean_what_they_say():
     assert (network.widths, network.activations) == ((2, 2, 1), ("gelu", "gelu", "identity"))
     assert (training.step_size, training.n_steps) == (0.1, 20)
     assert (teacher.link, teacher.noise, phi) == ("sine", 0.2, 3.0)
-    np.testing.assert_allclose(overlaps.gram, 0.25 * np.eye(2))
+    np.testing.assert_allclose(overlaps.gram, [0.25 * np.eye(2)])
     np.testing.assert_array_equal(overlaps.cross, 0)
     for W in overlaps.deep:
         np.testing.assert_allclose(np.linalg.norm(W, axis=0), 0.5)
@@ -79,6 +79,7 @@ def test_a_kink_shows_the_fluctuations_and_says_so():
     np.testing.assert_allclose(relu.kernel, np.einsum("tskk->ts", relu.theory.kernels.fluctuation) / 2)
 
 
+@pytest.mark.seconds
 def test_every_extreme_of_the_controls_has_a_prediction_and_a_figure():
     fig = Figure()
     for name, (_, _, choices, _) in CONTROLS.items():
@@ -90,10 +91,10 @@ def test_every_extreme_of_the_controls_has_a_prediction_and_a_figure():
 
 
 def test_simulated_runs_start_at_the_overlaps_of_the_theory_and_follow_it(small):
-    runs, overlaps = zip(*(simulate({**SMALL, "n_features": 500, "seed": seed}) for seed in range(12)), strict=True)
+    runs, overlaps = zip(*(train_once({**SMALL, "n_features": 500, "seed": seed}) for seed in range(12)), strict=True)
     np.testing.assert_allclose(overlaps[0][0], small.overlaps[0], atol=1e-12)
     for name in ("train_error", "generalization_error"):
-        z = sedyn.z_scores([getattr(run, name) for run in runs], getattr(small.theory, name))
+        z = sedyn.z_scores([getattr(run, name)[0] for run in runs], getattr(small.theory, name))
         assert rms(z[1:]) < 2.5, name
     assert rms(sedyn.z_scores(overlaps, small.overlaps)[1:]) < 2.5
     assert np.any(runs[0].train_error != runs[1].train_error)
@@ -114,11 +115,11 @@ def test_the_figure_shows_theory_run_and_the_settings_before(small):
     np.testing.assert_allclose(image.compressed(), small.kernel[np.tri(10) > 0] / largest)
     assert bar.get_yticklabels()[2].get_text() == f"{largest:.1g}"
 
-    run, run_overlaps = simulate(SMALL)
+    run, run_overlaps = train_once(SMALL)
     draw(fig, small, before, (run, run_overlaps))
     assert fig.axes[0] is errors and len(drawn(errors)) == 4 and len(drawn(overlaps)) == 4 + 6
     np.testing.assert_array_equal(drawn(errors)[:2], [before.theory.train_error, before.theory.generalization_error])
-    np.testing.assert_array_equal(drawn(errors, "o"), [run.train_error, run.generalization_error])
+    np.testing.assert_array_equal(drawn(errors, "o"), [run.train_error[0], run.generalization_error[0]])
     np.testing.assert_array_equal(drawn(overlaps, "o")[0], run_overlaps[:, 0, 0])
     draw(fig, small)
     assert len(drawn(errors)) == 2 and not drawn(errors, "o") and not drawn(overlaps, "o")
@@ -136,6 +137,7 @@ def test_heights_are_round_and_hold_still(small):
     assert exploding.theory.train_error.max() > 1e4 and fig.axes[0].get_ylim()[1] <= 20
 
 
+@pytest.mark.seconds
 def test_moving_a_control_moves_settings_theory_and_picture(play):
     picture, theory = pixels(play), play.theory
     play.controls["noise"].value = 0.8
@@ -162,19 +164,21 @@ def test_updating_moves_the_controls_and_calculates_once(play, monkeypatch):
     assert len(play.theory_at(n_steps=20).train_error) == 21 and play.settings == settings
 
 
+@pytest.mark.seconds
 def test_the_button_draws_a_run_until_the_next_change(play):
     assert play.run is None
     play.update(n_features=100, seed=3)
     play.button.click()
     np.testing.assert_array_equal(
-        play.run.train_error, simulate({**SMALL, "n_features": 100, "seed": 3})[0].train_error
+        play.run.train_error, train_once({**SMALL, "n_features": 100, "seed": 3})[0].train_error
     )
-    np.testing.assert_array_equal(drawn(play.figure.axes[0], "o")[0], play.run.train_error)
+    np.testing.assert_array_equal(drawn(play.figure.axes[0], "o")[0], play.run.train_error[0])
     assert not play.button.disabled
     play.update(noise=0.1)
     assert play.run is None and not drawn(play.figure.axes[0], "o")
 
 
+@pytest.mark.seconds
 def test_another_seed_is_no_other_theory(play):
     play.update(noise=0.6)
     play.update(seed=5)
@@ -182,6 +186,7 @@ def test_another_seed_is_no_other_theory(play):
     assert np.any(drawn(play.figure.axes[0])[0] != play.theory.train_error)  # still what was before the noise changed
 
 
+@pytest.mark.seconds
 def test_trouble_is_a_line_of_text(play, monkeypatch):
     def alert():
         return re.search(r"role=alert[^>]*>(.*?)</div>", play.widget.children[0].value).group(1)
@@ -214,6 +219,7 @@ def test_the_output_is_a_picture_before_the_widget(play, monkeypatch):
     assert bundle["text/plain"].startswith(repr(play))
 
 
+@pytest.mark.seconds
 def test_only_the_controls_asked_for_are_shown():
     play = sedyn.explore(["noise", "depth"], noise=0.55)
     assert list(play.controls) == ["noise", "depth"] and play.controls["noise"].value == 0.55
@@ -250,6 +256,7 @@ def test_settings_are_checked_at_the_door(settings, message, play):
             play.update(**settings)
 
 
+@pytest.mark.seconds
 def test_numbers_of_any_kind_are_taken():
     play = sedyn.explore([], width=np.int64(2), noise=np.float32(0.5), aspect_ratio=2, n_steps=10.0)
     assert [type(play.settings[name]) for name in ("width", "noise", "aspect_ratio", "n_steps")] == [

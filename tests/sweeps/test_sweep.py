@@ -26,6 +26,7 @@ from tests.sweeps import sweep_points
 from tests.sweeps.sweep_points import beside, calls, die_sending, draw, fail, kill, leave, slow, threads
 
 ROOT = Path(__file__).parents[2]
+posix = pytest.mark.skipif(os.name != "posix", reason="needs the signals of POSIX")
 
 
 def here(function, grid, n_seeds=1, rng=0, store=None):
@@ -391,6 +392,7 @@ def test_a_failing_point_is_recorded_and_tried_again(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.failure")) and not sedyn.load(tmp_path).failures
 
 
+@posix
 @pytest.mark.seconds
 def test_a_point_that_kills_its_process_costs_nobody_else(tmp_path, monkeypatch):
     monkeypatch.setenv("SEDYN_TEST_ATTEMPTS", str(tmp_path / "attempts"))
@@ -425,6 +427,7 @@ def test_a_point_that_exits_or_interrupts_is_a_failure_of_that_name(executor):
     assert len(set(table["pid"])) == 1
 
 
+@posix
 @pytest.mark.seconds
 def test_workers_killed_while_they_start_are_replaced(tmp_path, monkeypatch):
     """Of one worker at first, and of two, the 1st, 2nd, 4th and 5th are killed as they import the function."""
@@ -446,6 +449,7 @@ def test_workers_killed_while_they_start_are_replaced(tmp_path, monkeypatch):
     assert table.status == "ok" and len(set(table["pid"])) == 2 and log.read_text() == "x" * 6
 
 
+@posix
 @pytest.mark.seconds
 def test_a_worker_killed_between_points_costs_no_attempt(monkeypatch):
     monkeypatch.setattr(sedyn.sweeps.workers, "ATTEMPTS", 1)
@@ -478,6 +482,7 @@ def test_where_no_process_can_start_it_is_said(monkeypatch):
     assert "Cannot allocate memory" in str(raised.value.__cause__)
 
 
+@posix
 def test_where_no_process_can_start_any_more_what_is_done_is_returned(monkeypatch):
     no_start(monkeypatch, 1)
     with pytest.warns(UserWarning, match="2 of 5 points; interrupted .BrokenExecutor: no .*Cannot allocate memory"):
@@ -485,6 +490,7 @@ def test_where_no_process_can_start_any_more_what_is_done_is_returned(monkeypatc
     assert table.status == "interrupted" and table["i"].tolist() == [0, 1]
 
 
+@posix
 @pytest.mark.filterwarnings("ignore:.*interrupted")
 def test_a_foreign_pool_that_breaks_returns_what_is_done(tmp_path):
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -671,16 +677,19 @@ def kill_at_random(store, n_kills, n_points, seed):
     return hits
 
 
+@posix
 @pytest.mark.seconds
 def test_sweeps_killed_at_random_lose_nothing(tmp_path):
     assert kill_at_random(tmp_path / "store", 3, 60, seed=1) == 3
 
 
+@posix
 @pytest.mark.minutes
 def test_sweeps_killed_at_fifty_random_moments_lose_nothing(tmp_path):
     assert kill_at_random(tmp_path / "store", 50, 400, seed=2) == 50
 
 
+@posix
 @pytest.mark.minutes
 def test_killed_between_writing_and_renaming(tmp_path):
     process = start(tmp_path, "pool", 30, 5)
@@ -690,6 +699,7 @@ def test_killed_between_writing_and_renaming(tmp_path):
     complete(tmp_path, "pool", 30)
 
 
+@posix
 @pytest.mark.seconds
 def test_two_sweeps_on_one_store(tmp_path):
     both = [start(tmp_path, "pool", 40) for _ in range(2)]
@@ -700,6 +710,7 @@ def test_two_sweeps_on_one_store(tmp_path):
     assert len(finished(tmp_path)) == 40 and not list(tmp_path.glob("*.tmp"))
 
 
+@posix
 @pytest.mark.seconds
 def test_interrupting_returns_what_is_done_and_nothing_half_done(tmp_path):
     """Ctrl-C reaches the workers too, where a training run would return what it has so far."""
@@ -716,6 +727,7 @@ def test_interrupting_returns_what_is_done_and_nothing_half_done(tmp_path):
     assert set(table["status"]) == {"ok"} and set(table["n_steps"]) == {1500}
 
 
+@posix
 @pytest.mark.minutes
 def test_dask_with_a_killed_worker_and_a_killed_client(tmp_path):
     """200 points on two workers: one is killed in the middle, then the client (with its scheduler); then restarted."""
@@ -728,6 +740,7 @@ def test_dask_with_a_killed_worker_and_a_killed_client(tmp_path):
     assert known.items() <= finished(tmp_path).items()
 
 
+@posix
 @pytest.mark.minutes
 def test_the_built_in_pool_with_a_killed_worker_and_a_killed_client(tmp_path):
     process = start(tmp_path, "pool", 200)

@@ -8,7 +8,7 @@ import sedyn
 from sedyn import z_scores
 from sedyn.recursion import basis
 from sedyn.theory import dice
-from tests.conftest import general_problem, reference_problem, rms, weights_with
+from tests.conftest import general_problem, reference_problem, rms
 
 
 def observables(train, general, deep, C, c):
@@ -24,26 +24,17 @@ def observables(train, general, deep, C, c):
 def simulated(problem, m, n, n_runs, rng):
     """Observables of gradient descent on explicit X, (n_runs, p)."""
     network, training, teacher, overlaps, _ = problem
-    weights, signal = weights_with(overlaps, n, rng)
-    n_points = 2**12 if n < 100 else 2**14  # the error of the integral must stay below the spread of every component
-    T, rows = training.n_steps, []
-    for _ in range(n_runs):
-        X, y = teacher.sample(m, signal, rng=rng)
-        run = sedyn.gradient_descent(network, training, weights, X, y, first_weights_at="all")
-        W = run.first_weights
-        general = np.full(T + 1, np.nan)
-        for t in (1, T // 2, T):
-            start = sedyn.Overlaps.of(run.weights_at(t), signal)
-            general[t] = sedyn.population_error(network, teacher, start, n_points, rng)
-        C = np.einsum("tnk,snl->tskl", W, W, optimize=True)
-        rows.append(observables(run.train_error, general, run.deep_weights, C, W.transpose(0, 2, 1) @ signal))
-    return np.array(rows)
+    weights, signal = overlaps.realize(n, rng=rng)
+    n_paths = 2**12 if n < 100 else 2**14  # the error of the integral must stay below the spread of every component
+    runs = sedyn.simulate(network, training, teacher, weights, signal, m, n_runs, n_paths=n_paths, rng=rng)
+    errors, deep = zip(runs.train_error, runs.generalization_error, strict=True), zip(*runs.deep_weights, strict=True)
+    return np.array([observables(*e, W, C, c) for e, W, C, c in zip(errors, deep, runs.C, runs.c, strict=True)])
 
 
 def diced(problem, m, n, n_runs, rng, **options):
     rows = []
     for _ in range(n_runs):
-        run = sedyn.householder_dice(*problem[:4], m, n, rng, **options)
+        run = sedyn.householder_dice(*problem[:4], m, n, rng=rng, **options)
         rows.append(observables(run.train_error, run.generalization_error, run.deep_weights, run.C, run.c))
     return np.array(rows)
 
@@ -94,9 +85,9 @@ def revealed(problem, m, n, rng, monkeypatch):
     Returns the run; what it is a run on, X, y, the weights at the start and the signal; and of every step the frame
     before it and the Gaussian matrix outside of it, both in R^n."""
     network, training, _, overlaps, _ = problem
-    frame = np.linalg.qr(rng.standard_normal((n, len(overlaps.cross) + 1)))[0]
-    weights = sedyn.Weights(frame @ overlaps.loadings().T, overlaps.deep)
-    signal = np.sqrt(overlaps.signal_norm2) * frame[:, 0]
+    frame = np.linalg.qr(rng.standard_normal((n, network.widths[0] + 1)))[0]
+    weights = sedyn.Weights(frame @ overlaps.loadings.T, overlaps.deep)
+    signal = frame @ overlaps.signal_loadings[0]
     descend, seen, drawn = dice.descend_on_columns, {}, []
 
     def triangle(n_rows, d, rng):
@@ -116,11 +107,12 @@ def revealed(problem, m, n, rng, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(dice, "gaussian_triangle", triangle)
         patch.setattr(dice, "descend_on_columns", capture)
-        run = sedyn.householder_dice(*problem[:4], m, n, rng, tolerance=1e-7, dtype=np.float64)
+        run = sedyn.householder_dice(*problem[:4], m, n, tolerance=1e-7, dtype=np.float64, rng=rng)
     columns = seen["columns"].combine(np.eye(len(seen["columns"])))
     return run, ((frame @ columns).T, seen["Y"], weights, signal), drawn
 
 
+@pytest.mark.seconds
 def test_it_is_gradient_descent_on_what_it_reveals(rng, monkeypatch):
     """n = 1 + q + q T: a run reveals all of X, column by column. Gradient descent on that X is the same run, number by
     number; each new direction of its gradients met the Gaussian matrix that was drawn for it; and X is standard
@@ -140,7 +132,7 @@ def test_it_is_gradient_descent_on_what_it_reveals(rng, monkeypatch):
         np.testing.assert_allclose(run.C, np.einsum("tnk,snl->tskl", W, W, optimize=True), atol=1e-5)
         np.testing.assert_allclose(run.c, W.transpose(0, 2, 1) @ signal, atol=1e-5)
 
-        gradients = [network.gradients(u.T, y, same.weights_at(t).deep)[0] for t, u in enumerate(same.preactivations)]
+        gradients = [network.gradients(u.T, y, same.weights_at(t).small)[0] for t, u in enumerate(same.preactivations)]
         Q = np.linalg.qr(np.concatenate(gradients[:-1]).T)[0]  # 3 new directions at every step
         for t, (frame, gaussian) in enumerate(drawn):
             met = X.T @ Q[:, 3 * t : 3 * t + 3]
@@ -151,12 +143,13 @@ def test_it_is_gradient_descent_on_what_it_reveals(rng, monkeypatch):
     assert np.abs(z).max() < 4, z
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     "n, n_steps, n_simulated, n_diced, options",
     [
         (40, 6, 1200, 400, {}),
-        pytest.param(40, 6, 4000, 2000, {"dtype": np.float64}, marks=pytest.mark.slow),
-        pytest.param(500, 12, 1500, 1500, {}, marks=pytest.mark.slow),
+        pytest.param(40, 6, 4000, 2000, {"dtype": np.float64}, marks=pytest.mark.minutes),
+        pytest.param(500, 12, 1500, 1500, {}, marks=pytest.mark.minutes),
     ],
 )
 def test_same_law_as_simulation(n, n_steps, n_simulated, n_diced, options):
@@ -179,9 +172,10 @@ def test_same_law_as_simulation(n, n_steps, n_simulated, n_diced, options):
 def run(n_samples=200, n_features=100, n_steps=8, rng=0, **options):
     parts = dict(zip(("network", "training", "teacher", "overlaps"), general_problem(n_steps)[:4], strict=True))
     parts |= {name: options.pop(name) for name in list(options) if name in parts}
-    return sedyn.householder_dice(*parts.values(), n_samples, n_features, rng, **options)
+    return sedyn.householder_dice(*parts.values(), n_samples, n_features, rng=rng, **options)
 
 
+@pytest.mark.seconds
 def test_many_features_follow_the_theory():
     """n = 46,667, ragged against the tiles and stripes of the products: the spread of a run is far below a percent."""
     problem = reference_problem("A")
@@ -192,10 +186,13 @@ def test_many_features_follow_the_theory():
     np.testing.assert_allclose(large.train_error, theory.train_error, rtol=0.03)
 
 
-def test_threads_do_not_change_the_result(monkeypatch):
-    monkeypatch.setattr(basis, "STRIPE", 2**9)  # 5 stripes, the last one ragged
+@pytest.mark.parametrize("n_cores", [1, 2, 3])
+def test_threads_do_not_change_the_result(monkeypatch, n_cores):
+    for module in (basis, dice):
+        monkeypatch.setattr(module, "STRIPE", 2**9)  # 5 stripes, the last one ragged
+    monkeypatch.setattr(dice, "available_cores", lambda: 1)
     alone = run(4 * 2**9 + 77, 500)
-    monkeypatch.setattr(dice, "STRIPE", 2**9)
+    monkeypatch.setattr(dice, "available_cores", lambda: n_cores)
     together = run(4 * 2**9 + 77, 500)
     np.testing.assert_array_equal(together.loadings, alone.loadings)
     np.testing.assert_array_equal(together.train_error, alone.train_error)
@@ -212,8 +209,8 @@ def test_starts_where_it_was_told_to():
     overlaps = general_problem()[3]
     for dtype in (np.float32, np.float64):
         start = run(dtype=dtype)
-        np.testing.assert_allclose(start.C[0, 0], overlaps.gram, atol=1e-12)
-        np.testing.assert_allclose(start.c[0], overlaps.cross, atol=1e-12)
+        np.testing.assert_allclose(start.C[0, 0], overlaps.gram[0], atol=1e-12)
+        np.testing.assert_allclose(start.c[0], overlaps.cross[0, :, 0], atol=1e-12)
         assert all(np.all(W[0] == V) for W, V in zip(start.deep_weights, overlaps.deep, strict=True))
 
 
@@ -280,7 +277,7 @@ def test_no_steps():
     problem = general_problem(0)
     result = run(20_000, 10, n_steps=0)
     assert result.train_error.shape == (1,) and result.C.shape == (1, 1, 3, 3)
-    expected = sedyn.population_error(problem[0], problem[2], problem[3], 2**15, rng=0)
+    expected = sedyn.population_error(problem[0], problem[2], problem[3], n_paths=2**15, rng=0)
     np.testing.assert_allclose(result.generalization_error, expected, rtol=2e-3)
     np.testing.assert_allclose(result.train_error, expected, rtol=0.1)
 

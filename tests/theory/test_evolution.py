@@ -1,10 +1,13 @@
 """The two solvers against reference values, against each other, against closed forms, and at the edges."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import sedyn
-from sedyn.theory import evolution
+from sedyn.common import machine
+from sedyn.theory import tangent
 from tests.conftest import REFERENCE, general_problem, reference_problem
 
 KERNELS = ("C", "c", "P", "kappa", "fluctuation")
@@ -18,6 +21,7 @@ def difference_z(a, b, a_se, b_se):
     return np.where(fixed, 0, (a - b) / np.where(fixed, 1, se))
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("name", list(REFERENCE))
 def test_reference_values(name):
     """Theory 7: within 4 combined standard errors or 0.5 %."""
@@ -42,6 +46,7 @@ def test_reference_values(name):
     assert theory.status == "ok" and np.nanmax(theory.stderr.generalization_error / theory.generalization_error) < 0.01
 
 
+@pytest.mark.seconds
 def test_fast_and_reference_solver_agree_entry_by_entry():
     problem = general_problem(n_steps=15)
     fast = sedyn.state_evolution(*problem, n_paths=2**13, n_scrambles=12, rng=1)
@@ -76,7 +81,7 @@ def test_fast_and_reference_solver_agree_entry_by_entry():
 
 def test_response_kernels_of_the_fast_solver_come_from_the_tangent_recursion():
     problem = general_problem(n_steps=6)
-    fast = sedyn.state_evolution(*problem, n_paths=2**12, n_scrambles=6, rng=1)
+    fast = sedyn.state_evolution(*problem, n_paths=2**12, n_scrambles=6, responses=True, rng=1)
     slow = sedyn.state_evolution(*problem, n_paths=2**12, n_scrambles=6, rng=2, solver="tangent")
     for name in ("R", "rho"):
         z = difference_z(
@@ -93,6 +98,48 @@ def test_response_kernels_of_the_fast_solver_come_from_the_tangent_recursion():
     for t in range(6):
         drift = sum(R[t, s] @ P[s] for s in range(t + 1))
         np.testing.assert_allclose(P[t + 1], P[t] - eta * drift, atol=0.02)
+
+
+def test_responses_are_there_only_where_they_were_asked_for(monkeypatch):
+    """Looking for them solves nothing, whatever looks: Jupyter, pickle and help ask for every attribute."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tangent, "solve", lambda *args, **options: pytest.fail("a solver ran"))
+        kernels = run(n_steps=4, n_paths=2**9).kernels
+        for name in ("R", "rho"):
+            assert not hasattr(kernels, name) and getattr(kernels, name, None) is None
+            with pytest.raises(AttributeError, match=f"{name} was not asked for: pass responses=True, or solver='ta"):
+                getattr(kernels, name)
+            with pytest.raises(AttributeError, match="was not asked for"):
+                kernels.stderr(name)
+        assert "R, rho" in repr(kernels) and kernels == pickle.loads(pickle.dumps(kernels))
+    asked = run(n_steps=4, n_paths=2**9, responses=True).kernels
+    with monkeypatch.context() as patch:
+        patch.setattr(tangent, "solve", lambda *args, **options: pytest.fail("a solver ran"))
+        assert hasattr(asked, "R") and asked.R.shape == (4, 4, 2, 2) and asked.rho.shape == (5, 4, 2, 2)
+        assert asked.stderr("R").shape == asked.R.shape and np.all(np.isfinite(asked.stderr("rho")))
+    np.testing.assert_array_equal(asked.C, kernels.C)  # asking changes nothing else
+
+
+def test_responses_come_from_as_many_runs_as_the_rest():
+    theory = run(n_steps=3, n_paths=2**9, n_scrambles=3, responses=True)
+    assert all(len(part) == 3 for part in theory.kernels.responses)
+    slow = run(n_steps=3, n_paths=2**9, n_scrambles=3, solver="tangent")
+    same = run(n_steps=3, n_paths=2**9, n_scrambles=3, solver="tangent", responses=True)
+    assert same == slow and len(slow.kernels.responses) == 2
+    alone = run(n_steps=3, n_paths=2**9, n_scrambles=1, responses=True)
+    assert np.all(np.isnan(alone.kernels.stderr("R"))) and np.all(np.isfinite(alone.kernels.R))
+
+
+@pytest.mark.parametrize("options", [{"tolerance": 3e-3}, {"dtype": np.float32}, {"tolerance": 1e-3, "dtype": float}])
+def test_settings_of_the_fast_solver_are_refused_by_the_other(options):
+    with pytest.raises(ValueError, match="tolerance and dtype are settings of solver='projection'; leave them out"):
+        run(solver="tangent", n_steps=2, n_paths=2**8, **options)
+    assert run(n_steps=2, n_paths=2**8, **options).status == "ok"
+
+
+def test_defaults_of_the_fast_solver():
+    given = run(n_steps=3, n_paths=2**9, tolerance=3e-3, dtype=np.float32)
+    assert run(n_steps=3, n_paths=2**9) == given
 
 
 def spectral_errors(phi, rate, n_steps, distance2, noise):
@@ -114,6 +161,7 @@ def spectral_errors(phi, rate, n_steps, distance2, noise):
     return np.array(train), np.array(general)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("phi", [0.7, 1.5, 4.0])
 def test_linear_network_equals_the_spectral_recursion(phi):
     """Identity activations, W_2 frozen: W_1 W_2 does gradient descent on linear regression."""
@@ -148,6 +196,7 @@ def test_causal_and_reproducible():
     np.testing.assert_allclose(short.kernels.C, long.kernels.C[:7, :7], atol=1e-9)
 
 
+@pytest.mark.seconds
 def test_four_hundred_steps_stay_orthogonal():
     network, _, *rest = reference_problem("A")
     theory = sedyn.state_evolution(
@@ -173,7 +222,7 @@ def test_population_limit(solver):
     # no data reuse: a training sample is as good as a fresh one, and W_1 moves without noise
     np.testing.assert_allclose(theory.train_error, theory.generalization_error, rtol=0.01)
     assert np.all(theory.kernels.fluctuation == 0)
-    assert np.all(run(phi=np.inf, n_steps=4).kernels.rho == 0)
+    assert np.all(run(phi=np.inf, n_steps=4, responses=True).kernels.rho == 0)
     close = run(phi=2000.0, solver=solver)
     np.testing.assert_allclose(close.generalization_error, theory.generalization_error, rtol=0.01)
 
@@ -258,7 +307,7 @@ def test_relu_runs_fast_and_is_refused_by_the_reference():
     theory = run(network)
     assert theory.generalization_error[-1] < theory.generalization_error[0]
     with pytest.raises(ValueError, match="kink.*softplus"):
-        _ = theory.kernels.R
+        run(network, responses=True)
     with pytest.raises(ValueError, match="kink.*softplus"):
         run(network, solver="tangent")
 
@@ -282,7 +331,7 @@ def test_interruption_keeps_complete_randomizations(monkeypatch):
             future.result()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evolution, "wait", interrupted)
+    monkeypatch.setattr(machine, "wait", interrupted)
     theory = run(n_scrambles=50, n_steps=40)
     assert 2 <= theory.n_scrambles < 50 and theory.status == "interrupted"
     assert f"after {theory.n_scrambles} of 50" in theory.message
@@ -290,6 +339,7 @@ def test_interruption_keeps_complete_randomizations(monkeypatch):
     np.testing.assert_allclose(theory.train_error, whole.train_error, rtol=0.05)
 
 
+@pytest.mark.seconds
 def test_standard_errors_cover_the_truth():
     """Against a far better solution: the spread over scramblings is an honest error bar."""
     best = run(n_paths=2**16, n_scrambles=4, rng=9)
@@ -302,21 +352,21 @@ def test_standard_errors_cover_the_truth():
 
 
 def test_save_and_load(tmp_path):
-    theory = run(n_steps=3, n_paths=2**10)
-    R = theory.kernels.R
+    theory = run(n_steps=3, n_paths=2**10, responses=True)
     back = sedyn.Evolution.load(theory.save(tmp_path / "theory.npz"))
     np.testing.assert_array_equal(back.generalization_error, theory.generalization_error)
     np.testing.assert_array_equal(back.kernels.C, theory.kernels.C)
-    np.testing.assert_array_equal(back.kernels.R, R)
+    np.testing.assert_array_equal(back.kernels.R, theory.kernels.R)
+    assert back == theory
     np.testing.assert_array_equal(back.stderr.deep_weights[0], theory.stderr.deep_weights[0])
     unasked = sedyn.Evolution.load(run(n_steps=3, n_paths=2**10).save(tmp_path / "unasked"))
-    with pytest.raises(ValueError, match="before saving"):
+    with pytest.raises(AttributeError, match="R was not asked for: pass responses=True"):
         _ = unasked.kernels.R
 
 
 def test_population_error_matches_a_test_set(rng):
     network = sedyn.Network((3, 2, 1), ("tanh", "relu", "identity"))
-    weights, signal = network.init(50, rng), sedyn.random_signal(50, rng=rng)
+    weights, signal = network.init(50, rng=rng), sedyn.random_signal(50, rng=rng)
     teacher = sedyn.SingleIndex("sign", 0.3)
     X, y = teacher.sample(200_000, signal, rng=rng)
     squared = (network.predict(weights, X) - y) ** 2
@@ -324,7 +374,7 @@ def test_population_error_matches_a_test_set(rng):
     assert abs(squared.mean() - error) < 4 * squared.std() / np.sqrt(len(y)) + 1e-3
 
 
-GOOD = dict(gram=np.eye(2), cross=np.zeros(2), signal_norm2=1.0, deep=([[0.8], [-0.5]],))
+GOOD = dict(gram=np.eye(2), cross=np.zeros(2), signal_gram=1.0, deep=([[0.8], [-0.5]],))
 
 
 @pytest.mark.parametrize(
@@ -334,8 +384,8 @@ GOOD = dict(gram=np.eye(2), cross=np.zeros(2), signal_norm2=1.0, deep=([[0.8], [
         ({"gram": [[1.0, 2.0], [2.0, 1.0]]}, "gram and cross fit no weights"),
         ({"cross": [1.2, 0.0]}, "gram and cross fit no weights"),
         ({"cross": [0.1, 0.1, 0.1]}, r"gram must be \(q, q\) and cross \(q,\)"),
-        ({"signal_norm2": -1.0}, "signal_norm2 must be >= 0"),
-        ({"signal_norm2": 0.0, "cross": [0.1, 0.0]}, "cross 0 where it is 0"),
+        ({"signal_gram": -1.0}, "signal_gram must be >= 0"),
+        ({"signal_gram": 0.0, "cross": [0.1, 0.0]}, "cross 0 where it is 0"),
         ({"gram": np.full((2, 2), np.nan)}, "finite"),
     ],
 )

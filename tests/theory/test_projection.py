@@ -1,50 +1,14 @@
-"""The parts of the fast solver: growing rows, products with them, precision, and what it refuses."""
+"""The fast solver: precision, sample points, and what it refuses."""
 
 import numpy as np
 import pytest
 
 import sedyn
-from sedyn.model import gaussian_points, orthonormalise
-from sedyn.recursion import basis
-from sedyn.theory import projection
+from sedyn.model import gaussian_points
 from tests.conftest import general_problem
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_paths", [48, 1000, 1021, 4096])  # with and without a power of 2 to tile by
-def test_products_with_growing_rows(rng, n_paths, dtype):
-    plain = rng.standard_normal((300, n_paths)).astype(dtype)
-    rows = basis.Rows(plain[:0])
-    precision = 200 * np.finfo(dtype).eps
-    for stop in (0, 1, 7, 128, 129, 300):  # within, at and across the blocks
-        rows.append(plain[len(rows) : stop])
-        few = rng.standard_normal((5, n_paths)).astype(dtype)
-        coefficients = rng.standard_normal((3, stop))
-        assert len(rows) == stop
-        np.testing.assert_allclose(rows.coordinates(few), few @ plain[:stop].T / n_paths, atol=precision)
-        np.testing.assert_allclose(rows.combine(coefficients), coefficients @ plain[:stop], atol=100 * precision)
-
-
-def test_sums_over_many_samples_are_in_double_precision():
-    """A float32 sum of a million equal terms drifts by far more than the tile-wise sum allows."""
-    ones = np.full((1, 2**20), 1.1, np.float32)
-    assert abs(basis.inner(ones, ones)[0, 0] / float(np.float32(1.1)) ** 2 - 1) < 1e-6
-
-
-def test_new_directions_and_twins_are_orthonormal_to_all_before(rng):
-    n = 2**10
-    Q = basis.Rows(orthonormalise(rng.standard_normal((20, n))))
-    S = rng.standard_normal((2, 20)) @ np.concatenate([block for _, block in Q._filled()])
-    S += 0.1 * rng.standard_normal((2, n)) * [[1.0], [1e-5]]  # one new direction, one below tolerance
-    born = projection._new_directions(Q, S, 1e-3)
-    assert len(born) == 1
-    born, twins, S_born = projection._orthonormalised(Q, born, rng.standard_normal((1, n)), S)
-    np.testing.assert_allclose(Q.coordinates(np.concatenate([born, twins])), 0, atol=1e-12)
-    np.testing.assert_allclose(born @ born.T / n, 1, atol=1e-12)
-    np.testing.assert_allclose(born @ twins.T / n, 0, atol=1e-12)
-    np.testing.assert_allclose(S_born, S @ born.T / n, atol=1e-12)
-
-
+@pytest.mark.seconds
 def test_single_and_double_precision_agree_within_their_standard_errors():
     """Rounding moves directions across the tolerance, so the two are different randomizations of one answer."""
     single, double = (

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import sedyn
-from sedyn.model import validate_problem
+from sedyn.model import Small, validate_problem
 from sedyn.theory.tangent import _ExtendedCholesky
-from tests.conftest import general_problem, rms, weights_with
+from tests.conftest import general_problem, rms
 
 
 def strongly_asymmetric_problem(n_steps):
@@ -31,16 +31,17 @@ def descent_with_kicks(problem, weights, X, y, kick_u=None, kick_W=None):
         u = (X @ W).T
         if kick_u and kick_u[0] == t:
             u = u + kick_u[1]
-        S, gradients, _ = network.gradients(u, y, V)
+        S, gradients, _ = network.gradients(u, y, Small(tuple(V)))
         W = W - step[0] / m * X.T @ S.T
         if kick_W and kick_W[0] == t:
             W = W + kick_W[1]
-        V = [w - e / m * g for w, e, g in zip(V, step[1:], gradients, strict=True)]
+        V = [w - e / m * g for w, e, g in zip(V, step[1:], gradients.deep, strict=True)]
         all_W.append(W)
         all_S.append(S)
     return np.array(all_W), np.array(all_S)
 
 
+@pytest.mark.seconds
 def test_responses_match_finite_perturbations_of_simulations(rng):
     T, n, n_runs, eps = 4, 1200, 80, 1e-4
     problem = strongly_asymmetric_problem(T)
@@ -48,7 +49,7 @@ def test_responses_match_finite_perturbations_of_simulations(rng):
     q, m, eta = 2, round(phi * n), 0.8
     theory = sedyn.state_evolution(*problem, n_paths=2**13, n_scrambles=8, rng=0, solver="tangent")
     R, rho = np.zeros((n_runs, T, T, q, q)), np.zeros((n_runs, T + 1, T, q, q))
-    weights, signal = weights_with(overlaps, n, rng)
+    weights, signal = overlaps.realize(n, rng=rng)
     for run in range(n_runs):
         X, y = teacher.sample(m, signal, rng=rng)
         W, S = descent_with_kicks(problem, weights, X, y)
@@ -86,6 +87,7 @@ def test_extended_cholesky_of_a_singular_covariance(rng):
     assert np.all(np.triu(cholesky.factor, 1) == 0)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("solver", ["projection", "tangent"])
 def test_quasi_and_plain_monte_carlo_agree(solver):
     from sedyn.theory import projection, tangent
