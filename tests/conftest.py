@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import sedyn
 
@@ -98,6 +101,17 @@ def general_problem(n_steps=12):
 
 def rms(z):
     return float(np.sqrt(np.mean(np.square(z))))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_core_for_each_process():
+    """Test processes that share the cores take one BLAS thread each, in numpy code of the tests, too.
+
+    A thread that is then gone sets it: threadpoolctl heeds only the first that does, as long as it lives."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        setter = threading.Thread(target=threadpool_limits, args=(1, "blas"))
+        setter.start()
+        setter.join()
 
 
 @pytest.fixture

@@ -268,6 +268,10 @@ sedyn.linearized_gradient_descent(NETWORK, TRAINING, WEIGHTS, X[:, :4], Y)
     ValueError: X has 4 columns; expected 6, the number of features
 sedyn.linearized_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, rng="zero")
     ValueError: rng must be None, an integer seed >= 0, or a numpy Generator; got 'zero'
+sedyn.widen((2, 1), TRAINING, 2)
+    TypeError: network must be a sedyn.Network; got (2, 1)
+sedyn.widen(NETWORK, 0.1, 2)
+    TypeError: training must be a sedyn.Training; got 0.1
 sedyn.widen(NETWORK, TRAINING, 1.5)
     ValueError: factor must be a positive integer; got 1.5
 sedyn.widen(NETWORK, TRAINING, 2, "mup")
@@ -317,6 +321,8 @@ sedyn.augmented_gradient_descent(NETWORK, sedyn.Training(0.1, 10**5), WEIGHTS, X
         method='low-rank', or lower n_steps or the width
 sedyn.tune([], TRAINING, X, Y)
     ValueError: nothing to try: networks, trainings and scales need at least one entry each
+sedyn.tune(NETWORK, TRAINING, X, Y, covariance=SLIP)
+    ValueError: a covariance matrix must be symmetric; it differs from its transpose by 1
 sedyn.tune(NETWORK, [0.1, 0.2], X, Y)
     TypeError: each of trainings must be a sedyn.Training; got 0.1
 sedyn.tune(NETWORK, TRAINING, X, Y, scales=1.0)
@@ -371,6 +377,12 @@ sedyn.population_errors(NETWORK, TEACHER, RUN, SIGNAL)
     ValueError: the run kept no first-layer weights; train with first_weights_at='all'
 sedyn.population_errors(NETWORK, TEACHER, KEPT, SIGNAL[:4])
     ValueError: signal must have shape (6,) or (6, k)..; got (4,)
+sedyn.population_errors("net", TEACHER, KEPT, SIGNAL)
+    TypeError: network must be a sedyn.Network; got 'net'
+sedyn.population_errors(sedyn.Network((3, 1), ("tanh", "identity")), TEACHER, KEPT, SIGNAL)
+    ValueError: the network needs deep weights of shapes ((3, 1),); got ((2, 1),)
+sedyn.population_errors(NETWORK, sedyn.MultiIndex("parity", 2), KEPT, SIGNAL)
+    ValueError: the teacher looks at 2 signals; the overlaps hold 1
 sedyn.population_errors(NETWORK, TEACHER, KEPT, SIGNAL, covariance=SLIP)
     ValueError: a covariance matrix must be symmetric; it differs from its transpose by 1
 sedyn.population_errors(NETWORK, TEACHER, 3, SIGNAL)
@@ -393,6 +405,17 @@ sedyn.simulate(NETWORK, TRAINING, sedyn.MultiIndex("parity", 2), WEIGHTS, SIGNAL
     ValueError: signal must have shape (n_features, 2); got (6,)
 sedyn.simulate(NETWORK, sedyn.Training(0.1, 3, loss="logistic"), TEACHER, WEIGHTS, SIGNAL, 20, 3)
     ValueError: the loss 'logistic' needs labels -1 and +1; got other values in y
+sedyn.simulate(NETWORK, TRAINING, TEACHER, WEIGHTS, SIGNAL[:5], 20, 3)
+    ValueError: signal must have shape (6,) or (6, k), one entry per row of weights.first; got (5,)
+sedyn.simulate(NETWORK, TRAINING, TEACHER, OVERLAPS, SIGNAL, 20, 3)
+    TypeError: weights must be a sedyn.Weights; got Overlaps..
+sedyn.simulate(NETWORK, TRAINING, TEACHER, sedyn.Weights(WEIGHTS.first * 1e30, DEEP), SIGNAL, 20, 3)
+    ValueError: weights.first and signal must not exceed 1e20 in size; got ..; lower their scale
+sedyn.simulate(*START, 20, 10**14)
+    MemoryError: overlaps and weights of 100000000000000 runs needs .. GiB and this machine has .. GiB; lower n_runs,
+        n_steps or first_weights_at
+sedyn.simulate(*START, 20, 3, n_paths=10**14)
+    MemoryError: n_paths = 100000000000000 needs .. GiB and this machine has .. GiB; lower n_paths
 sedyn.simulate(*START, 20, 3, features="gausian")
     ValueError: unknown features 'gausian'; use one of gaussian, rademacher, uniform, laplace, student_t, sparse, or
         a callable (rng, shape)

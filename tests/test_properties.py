@@ -756,6 +756,7 @@ hostile_cases = st.sampled_from(VALID).flatmap(
 )
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("n_cases", [150, pytest.param(1500, marks=pytest.mark.minutes)])
 def test_hostile_input(n_cases):
     seen = run_cases(check_hostile, hostile_cases, n_cases, least_results=0)

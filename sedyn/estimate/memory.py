@@ -65,7 +65,7 @@ class LowRankMemory:
         """
         dS, H = self._differentiate(t, J.astype(SINGLE), None if batch is None else batch.astype(SINGLE))
         try:
-            L = self._basis.extend(np.concatenate([S.astype(SINGLE), dS], axis=1), self.tolerance)
+            L, _ = self._basis.extend(np.concatenate([S.astype(SINGLE), dS], axis=1), self.tolerance)
         except np.linalg.LinAlgError:  # tangents lost in rounding: whoever reads the memory sees it
             L = np.full((self.q, len(self._basis)), np.nan)
         while len(self._basis) > self._M.now.shape[2]:  # the next directions to be born, along which nothing moves yet

@@ -81,26 +81,31 @@ class Rows:
 class Basis(Rows):
     """Orthonormal rows; `latest` are those added last."""
 
-    def extend(self, S: Array, tolerance: float) -> Array:
+    def extend(self, S: Array, tolerance: float, beside: Callable[[int], Array] | None = None) -> tuple[Array, Array]:
         """Add what S (q, N) has outside of the basis, in its principal directions, those above `tolerance` times |S|.
 
-        Returns the coordinates of S in the basis as it then is, (q, K). Nothing is added where S is not finite.
+        Returns the coordinates of S in the basis as it then is, (q, K); and as many rows as ``beside(d)`` gives for d
+        new ones, made orthogonal to all of the basis. Nothing is added where S is not finite.
         """
         L, size = self.coordinates(S), (S * self.weights) @ S.T
         outside = size - L @ L.T
         if not np.all(np.isfinite(outside)):
-            return L
+            return L, S[:0]
         values, vectors = np.linalg.eigh(outside)
         new = values > tolerance**2 * np.trace(size)
         if not new.any():
-            return L
+            return L, S[:0]
         X = (vectors[:, new] / np.sqrt(values[new])).T[::-1]
         rows = X.astype(self.dtype) @ S - self.combine(X @ L)
-        rows -= self.combine(self.coordinates(rows))  # one pass of Gram-Schmidt is lost after a hundred rows (theory 4)
+        both = np.concatenate([rows, beside(len(rows)) if beside else S[:0]])
+        both -= self.combine(self.coordinates(both))  # one pass of Gram-Schmidt is lost after a hundred rows (theory 4)
+        rows, others = np.split(both, [len(rows)])
         rows = np.linalg.inv(np.linalg.cholesky((rows * self.weights) @ rows.T)).astype(self.dtype) @ rows
         self.append(rows)
         self.latest = rows
-        return np.concatenate([L, (S * self.weights) @ rows.T], axis=1)
+        return np.concatenate([L, (S * self.weights) @ rows.T], axis=1), others - (
+            (others * self.weights) @ rows.T
+        ) @ rows
 
 
 def _padded(few: Array) -> Array:

@@ -189,8 +189,10 @@ def householder_dice(
     bar = iter(progress(range(T + 1), T + 1, "householder dice"))
 
     def twins(d, t):
-        triangle = gaussian_triangle(n - len(columns), d, rng)
-        return rng.standard_normal((d, m), dtype), triangle / np.sqrt(m)
+        return rng.standard_normal((d, m), dtype)
+
+    def own(d):
+        return gaussian_triangle(n - len(columns), d, rng) / np.sqrt(m)
 
     def quiet():  # divergence is reported on the result
         np.seterr(over="ignore", invalid="ignore")
@@ -199,7 +201,7 @@ def householder_dice(
         columns = Rows(np.full(m, 1 / m), dtype, pool.map if m > STRIPE else map)
         columns.append(first)
         step, Y = lambda: next(bar), Y.astype(dtype)
-        solution = descend_on_columns(problem, columns, Y, twins, rng=rng, step=step, tolerance=tolerance)
+        solution = descend_on_columns(problem, columns, Y, twins, own, rng=rng, step=step, tolerance=tolerance)
     require_start(solution)
     if not solution.train:  # interrupted before there was anything to keep
         raise KeyboardInterrupt

@@ -21,6 +21,8 @@ w_t      loadings on them: A_t, then sqrt(phi) M_t               (q, k+q+K)
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..common import Array, require_memory
@@ -67,14 +69,19 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
         if len(stock) < n_new:
             stock = np.concatenate([stock, orthonormalise(rng.standard_normal((32 + n_new, n_paths), dtype))])
         taken, stock = stock[:n_new], stock[n_new:]
-        return taken, np.concatenate([scale * np.eye(d) for scale in memory])
+        return taken
+
+    def own(d):
+        return np.concatenate([scale * np.eye(d) for scale in memory])
 
     columns = Rows(np.full(n_paths, 1 / n_paths), dtype)
     columns.append(points[:known])
-    return descend_on_columns(problem, columns, Y, twins if reuse else None, rng=rng, step=step, tolerance=tolerance)
+    return descend_on_columns(
+        problem, columns, Y, twins if reuse else None, own, rng=rng, step=step, tolerance=tolerance
+    )
 
 
-def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng, step, tolerance) -> Solution:
+def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *, rng, step, tolerance) -> Solution:
     """Gradient descent on features that are revealed when they are needed (theory 4, 6).
 
     Parameters
@@ -83,9 +90,10 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
         F_0 to begin with, (B (k + q), N): the features along the signal and the initial weights, block by block.
     Y : (N,)
         Labels.
-    twins : callable (d, t) -> (B d, N) array, (B d, d) array; or None
-        Fresh Gaussian rows for d directions born at step t, d in each block of features, and what the new columns owe
-        to the gradients themselves. None: no column is ever added.
+    twins : callable (d, t) -> (B d, N) array; or None
+        Fresh Gaussian rows for d directions born at step t, d in each block of features. None: no column is ever added.
+    own : callable d -> (B d, d) array
+        What the new columns owe to the gradients themselves.
     step : callable
         Called once per step.
     tolerance : float
@@ -112,13 +120,13 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, *, rng,
             moves = rule.moves(t, 0)
             w.step(t, variances * columns.coordinates(S) if moves else 0.0)
             old = len(Q)
-            L = Q.extend(S, tolerance) if twins and moves else np.zeros((0, 0))
+            # a twin knows nothing of the gradients until now: made exact, instead of true on average
+            L, fresh = Q.extend(S, tolerance, partial(twins, t=t)) if moves and twins else (S, S)
             if d := len(Q) - old:
-                fresh, own = twins(d, t)
-                # a twin knows nothing of the gradients until now: made exact, instead of true on average
-                columns.append(own.astype(dtype) @ Q.latest + fresh - Q.combine(Q.coordinates(fresh)))
+                owed = own(d)
+                columns.append(owed.astype(dtype) @ Q.latest + fresh)
                 variances = np.concatenate([variances, np.repeat(overlaps.variances, d)])
-                w.grow(rule.update(t, 0, 0.0, 0.0, variances[-len(own) :] * (L[:, old:] @ own.T)))
+                w.grow(rule.update(t, 0, 0.0, 0.0, variances[-len(owed) :] * (L[:, old:] @ owed.T)))
     except KeyboardInterrupt:
         recording.interrupt()
     status, message = recording.status, recording.message

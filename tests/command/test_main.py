@@ -195,6 +195,7 @@ def test_z_scores_combine_both_standard_errors():
     np.testing.assert_allclose(z_scores([[8.0], [14.0]], [1.0], [4.0]), [(11 - 1) / 5])  # mean 11, standard error 3
 
 
+@pytest.mark.seconds
 def test_digits_are_whitened_and_labelled_by_parity():
     pytest.importorskip("sklearn")
     from sklearn.datasets import load_digits as original

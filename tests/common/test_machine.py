@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import scipy.linalg  # noqa: F401, its BLAS counts too
+import threadpoolctl
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import sedyn
@@ -30,20 +31,26 @@ def in_a_thread(function, *args, **options):
     return found[0]
 
 
+def set_blas(limits):
+    """Whoever has set a limit before: of several threads threadpoolctl (3.8) heeds only the first."""
+    release = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", lambda force: None)
+    release(force=True)
+    threadpool_limits(limits=limits, user_api="blas")
+    release(force=True)
+
+
 @pytest.fixture(autouse=True)
 def three_threads():
-    """As on a machine with many cores, whatever the environment says; it is left as it was found.
-
-    A thread sets it that is gone then: of those that are not, threadpoolctl heeds only one, the first."""
+    """As on a machine with many cores, whatever the environment says; it is left as it was found."""
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     if not pools or any(pool.get("threading_layer") == "disabled" for pool in pools):
         pytest.skip("no BLAS here whose threads can be set")
     before = blas()
-    in_a_thread(threadpool_limits, limits=3, user_api="blas")
+    set_blas(3)
     assert set(blas().values()) == {3}
     yield
     after = blas()
-    in_a_thread(threadpool_limits, limits=before)
+    set_blas(before)
     assert set(after.values()) == {3} and blas() == before
 
 
@@ -169,6 +176,7 @@ def test_overlapping_threads_give_back_what_the_first_one_found():
     assert set(seen["second left"].values()) == {3}
 
 
+@pytest.mark.seconds
 def test_many_threads_coming_and_going():
     rng, wrong = np.random.default_rng(0), []
     pauses = rng.uniform(0, 1e-3, (8, 30, 2))

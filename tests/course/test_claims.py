@@ -137,17 +137,17 @@ def test_figures_are_made_in_processes_of_their_own(tmp_path):
     assert "`claims.deep_concentration`" in page.read_text()
 
 
+@pytest.mark.seconds
 def test_claims_and_matplotlib_are_imported_only_when_asked_for():
     code = "import sys, sedyn; print('matplotlib' in sys.modules, 'claims' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_start_has_exactly_the_overlaps():
+def test_a_start_turned_onto_one_feature_keeps_its_overlaps():
     overlaps = claims.three_layers(1)[3]
-    for concentrated in (False, True):
-        weights, signal = claims.start(overlaps, 40, 0, concentrated)
-        measured = sedyn.Overlaps.of(weights, signal)
-        np.testing.assert_allclose(measured.gram, overlaps.gram, atol=1e-12)
-        np.testing.assert_allclose(measured.cross, overlaps.cross, atol=1e-12)
-        assert bool(np.count_nonzero(np.abs(signal) > 1e-12) == 1) is concentrated
+    weights, signal = claims.on_one_feature(*overlaps.realize(40, rng=0))
+    measured = sedyn.Overlaps.of(weights, signal)
+    np.testing.assert_allclose(measured.gram, overlaps.gram, atol=1e-12)
+    np.testing.assert_allclose(measured.cross, overlaps.cross, atol=1e-12)
+    assert np.count_nonzero(np.abs(signal) > 1e-12) == 1

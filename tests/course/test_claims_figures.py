@@ -37,6 +37,7 @@ def test_gaussian_fluctuations():
     made = claims.gaussian_fluctuations()
     drawn = [line.get_data() for ax in made.figure.axes for line in ax.lines if line.get_label().startswith("neuron")]
     assert len(drawn) == 9 and all(np.all(np.diff([x, y]) > 0) for x, y in drawn)
+    assert len({tuple(y) for _, y in drawn}) == 9
     assert min(stats.kstest(y, "norm").pvalue for _, y in drawn) == pytest.approx(
         made.agreement["smallest of 9 Kolmogorov-Smirnov p-values"]
     )
@@ -214,6 +215,7 @@ def made_up_gap(n, features, n_steps, rng):
     return {"train_error": 0.5 * (1 + (2 + claims.EXCESS_KURTOSIS[name]) / n + 0.01 * rng.standard_normal())}
 
 
+@pytest.mark.seconds
 def test_universality_gap(monkeypatch):
     theory = SimpleNamespace(train_error=np.full(11, 0.5), stderr=SimpleNamespace(train_error=np.full(11, 1e-6)))
     monkeypatch.setattr(claims, "state_evolution", lambda *_, **__: theory)

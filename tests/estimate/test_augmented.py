@@ -270,6 +270,7 @@ def test_second_moment_of_rows_is_unbiased_where_the_sample_covariance_is_not(rn
     assert np.mean(naive) > 1.4 * truth[1]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("k", [120, 200, 800])
 def test_population_spectrum_undoes_the_spreading_of_sample_eigenvalues(k, rng):
     """The average response of a direction, int lambda / (lambda + x) dH, from fewer or more rows than features."""

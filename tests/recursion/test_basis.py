@@ -10,6 +10,7 @@ def uniform(n):
     return np.full(n, 1 / n)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [48, 1021, 4096])
 @pytest.mark.parametrize("stripe", [2**16, 500])
@@ -54,13 +55,14 @@ def test_new_directions_are_orthonormal_to_all_before_and_none_comes_below_the_t
     Q.extend(rng.standard_normal((20, n)), 1e-3)
     assert len(Q) == 20
     S = rng.standard_normal((2, 20)) @ Q.combine(np.eye(20))
-    assert Q.extend(S, 1e-3).shape == (2, 20) and len(Q) == 20  # nothing new
+    assert Q.extend(S, 1e-3)[0].shape == (2, 20) and len(Q) == 20  # nothing new
     S += 0.1 * rng.standard_normal((2, n)) * [[1.0], [1e-5]]  # one new direction, one below tolerance
-    L = Q.extend(S, 1e-3)
-    assert len(Q) == 21 and Q.latest.shape == (1, n)
+    L, others = Q.extend(S, 1e-3, lambda d: rng.standard_normal((3 * d, n)))
+    assert len(Q) == 21 and others.shape == (3, n) and Q.latest.shape == (1, n)
     rows = Q.combine(np.eye(21))
     np.testing.assert_allclose(rows @ rows.T / n, np.eye(21), atol=1e-12)
     np.testing.assert_allclose(L, S @ rows.T / n, atol=1e-12)
+    np.testing.assert_allclose(others @ rows.T / n, 0, atol=1e-12)
     assert np.abs(L @ rows - S).max() < 1e-3 * np.abs(S).max()
 
 
@@ -82,5 +84,5 @@ def test_gradients_that_are_not_finite_add_nothing(rng):
     Q = Basis(uniform(50), float)
     Q.extend(rng.standard_normal((2, 50)), 1e-2)
     with np.errstate(invalid="ignore"):
-        L = Q.extend(np.full((2, 50), np.inf), 1e-2)
+        L, _ = Q.extend(np.full((2, 50), np.inf), 1e-2)
     assert len(Q) == 2 and not np.any(np.isfinite(L))

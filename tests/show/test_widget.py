@@ -151,6 +151,7 @@ def test_moving_a_control_moves_settings_theory_and_picture(play):
     assert repr(play).startswith(line) and f"<div role=status>{line}" in play.widget.children[0].value
 
 
+@pytest.mark.seconds
 def test_updating_moves_the_controls_and_calculates_once(play, monkeypatch):
     calls = []
     monkeypatch.setattr("sys.modules", sys.modules)  # the function `explore` hides the module of that name

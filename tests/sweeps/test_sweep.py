@@ -14,6 +14,7 @@ import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
@@ -197,6 +198,7 @@ def test_what_differs_between_points_is_filled_up():
     assert table.arrays["label"].tolist() == [[""], [""], ["a"]]
 
 
+@pytest.mark.seconds
 def test_columns_are_plain_and_open_directly(tmp_path):
     grid = [{"a": a, "b": b} for a, b in ((1, True), (2.5, False), (np.inf, True))]
     table = here(draw, grid, 2, store=tmp_path)
@@ -457,9 +459,9 @@ def test_a_worker_killed_between_points_costs_no_attempt(monkeypatch):
         pids = []
         for _ in range(3):
             pids.append(int(pool.ask({"by": None}, "0", (0,)).result()["values"]["pid"]))
+            ((_, process),) = pool._workers.values()
             os.kill(pids[-1], signal.SIGKILL)
-            while is_running(pids[-1]):
-                time.sleep(0.01)
+            wait([process.sentinel])
     assert len(set(pids)) == 3
 
 
@@ -530,6 +532,7 @@ def test_a_foreign_process_is_limited_too():
         import sedyn
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
+from multiprocessing.connection import wait
         from tests.sweeps.sweep_points import threads
         if __name__ == "__main__":
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
