@@ -532,7 +532,6 @@ def test_a_foreign_process_is_limited_too():
         import sedyn
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
-from multiprocessing.connection import wait
         from tests.sweeps.sweep_points import threads
         if __name__ == "__main__":
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
