@@ -13,7 +13,7 @@ from common import PROBLEMS, markdown, relative_error, timed
 from reference import reference
 from tqdm import tqdm
 
-IMPORTS = ["numpy", "numpy, scipy", "numpy, scipy.special", "sedyn", "sedyn.plot"]
+IMPORTS = ["numpy", "numpy, scipy", "numpy, scipy.special", "sedyn", "sedyn.show.plot"]
 SETTINGS = [(n_paths, n_scrambles) for n_paths in (2**9, 2**10, 2**11, 2**12) for n_scrambles in (1, 2, 4)]
 PROCESSES, CALLS = 7, 20
 GOAL = 0.01

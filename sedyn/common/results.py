@@ -38,6 +38,8 @@ class Noun:
             if f.compare
         )
 
+    __array_ufunc__ = None  # an array on the left leaves the comparison to us
+
     def __hash__(self):  # arrays have no hash, and equal objects need equal ones
         return hash(type(self).__name__)
 

@@ -39,7 +39,7 @@ class Small(NamedTuple):
     def map(self, function: Callable[..., Array], *others: Small) -> Small:
         """The function of every array, and of those of others in its place."""
         parts = zip(self, *others, strict=True)
-        return Small(*(tuple(map(function, *arrays)) for arrays in parts))
+        return Small(*(tuple(function(*row) for row in zip(*arrays, strict=True)) for arrays in parts))
 
     @staticmethod
     def stacked(steps: Sequence[Small]) -> Small:
@@ -205,13 +205,17 @@ class Network(Noun):
 
     def output(self, u: Array, V: Small) -> Array:
         """f of preactivations u (q, N), shape (N,); u and V may have leading axes in common."""
-        return self.forward(u, V)[1][-1][..., 0, :]
+        h = u  # layer by layer, so that no more than one is in memory
+        for (W, b), act in zip(V.layers(), self._acts, strict=True):
+            z = h if W is None else np.swapaxes(W, -1, -2) @ h
+            h = act.value(z if b is None else z + b[..., None])
+        return h[..., 0, :]
 
     def forward(self, u: Array, V: Small) -> tuple[list[Array], list[Array]]:
-        """Preactivations and activations of every layer, likewise."""
+        """Preactivations and activations of every layer."""
         a, h = [], [u]
         for (W, b), act in zip(V.layers(), self._acts, strict=True):
-            z = h[-1] if W is None else np.swapaxes(W, -1, -2) @ h[-1]
+            z = h[-1] if W is None else W.T @ h[-1]
             a.append(z if b is None else z + b[..., None])
             h.append(act.value(a[-1]))
         return a, h[1:]

@@ -12,6 +12,7 @@ import numpy as np
 from ..common import Array, require_memory
 
 ROOM = 64  # rows to make room for at a time
+TILE = 2**11
 STRIPE = 2**16  # columns of one product
 
 
@@ -60,21 +61,31 @@ class Rows:
 
         def fill(part):
             first, columns, room = part
-            np.matmul(few[:, first:], room[: len(self) - first], out=out[:, columns])
+            np.matmul(few[:, first:], _tiles(room[: len(self) - first]), out=_tiles(out[:, columns]))
 
         list(self.map(fill, self._parts))
         return out[: len(coefficients)]
 
     def coordinates(self, x: Array) -> Array:
         """<x, rows> for x (d, N), shape (d, K)."""
-        few, found = _padded(x * self.weights), np.zeros((len(x), len(self)))
+        return self._products(self._weighted(x))[: len(x)]
+
+    def _weighted(self, x: Array) -> Array:
+        few = np.zeros((len(x) + -len(x) % 4, x.shape[1]), self.dtype)  # padded as `_padded` does
+        np.multiply(x, self.weights, out=few[: len(x)])
+        return few
+
+    def _products(self, few: Array) -> Array:
+        found = np.zeros((len(few), len(self)))
 
         def product(part):
             first, columns, room = part
-            return few[:, columns] @ room[: len(self) - first].T
+            return np.matmul(_tiles(few[:, columns]), _tiles(room[: len(self) - first]).swapaxes(1, 2)).sum(
+                axis=0, dtype=float
+            )
 
         for (first, *_), found_there in zip(self._parts, self.map(product, self._parts), strict=True):
-            found[:, first:] += found_there[: len(x)]
+            found[:, first:] += found_there
         return found
 
 
@@ -87,7 +98,8 @@ class Basis(Rows):
         Returns the coordinates of S in the basis as it then is, (q, K); and as many rows as ``beside(d)`` gives for d
         new ones, made orthogonal to all of the basis. Nothing is added where S is not finite.
         """
-        L, size = self.coordinates(S), (S * self.weights) @ S.T
+        weighted = self._weighted(S)
+        L, size = self._products(weighted)[: len(S)], weighted[: len(S)] @ S.T
         outside = size - L @ L.T
         if not np.all(np.isfinite(outside)):
             return L, S[:0]
@@ -103,7 +115,7 @@ class Basis(Rows):
         rows = np.linalg.inv(np.linalg.cholesky((rows * self.weights) @ rows.T)).astype(self.dtype) @ rows
         self.append(rows)
         self.latest = rows
-        return np.concatenate([L, (S * self.weights) @ rows.T], axis=1), others - (
+        return np.concatenate([L, weighted[: len(S)] @ rows.T], axis=1), others - (
             (others * self.weights) @ rows.T
         ) @ rows
 
@@ -112,3 +124,9 @@ def _padded(few: Array) -> Array:
     """As many zero rows more as make their number a multiple of four, for which BLAS has its fast products."""
     missing = -len(few) % 4
     return np.concatenate([few, np.zeros((missing, few.shape[1]), few.dtype)]) if missing else few
+
+
+def _tiles(rows: Array) -> Array:
+    """View rows (k, N) as (tiles, k, tile)."""
+    tile = TILE if rows.shape[1] % TILE == 0 else rows.shape[1]
+    return rows.reshape(len(rows), rows.shape[1] // max(tile, 1), tile).swapaxes(0, 1)
