@@ -12,8 +12,8 @@ import numpy as np
 from ..common import Array, require_memory
 
 ROOM = 64  # rows to make room for at a time
-TILE = 2**11
-STRIPE = 2**16  # columns of one product
+TILE = 2**11  # columns of one product: they stay in cache, and sums over tiles are in double precision
+STRIPE = 2**16  # columns of one thread's turn
 
 
 class Rows:
@@ -71,7 +71,7 @@ class Rows:
         return self._products(self._weighted(x))[: len(x)]
 
     def _weighted(self, x: Array) -> Array:
-        few = np.zeros((len(x) + -len(x) % 4, x.shape[1]), self.dtype)  # padded as `_padded` does
+        few = np.zeros((len(x) + -len(x) % 4, x.shape[1]), self.dtype)  # with zero rows, as `_padded` adds them
         np.multiply(x, self.weights, out=few[: len(x)])
         return few
 
