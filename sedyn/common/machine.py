@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ContextDecorator, contextmanager
-from functools import cache
+from functools import cache, partial
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -97,15 +97,18 @@ class Caller(Executor):
         return future
 
 
-def thread_pool(count: int, initializer=None) -> Executor:
-    """A pool of `count` threads; where no thread can start, as in a web browser, the calling one."""
+def thread_pool(count: int) -> Executor:
+    """A pool of `count` threads; where no thread can start, as in a web browser, the calling one.
+
+    numpy does not warn of overflow in these threads: divergence is reported on the result.
+    """
     try:
         trial = Thread(target=int)
         trial.start()
     except RuntimeError:
         return Caller()
     trial.join()
-    return ThreadPoolExecutor(count, initializer=initializer)
+    return ThreadPoolExecutor(count, initializer=partial(np.seterr, over="ignore", invalid="ignore"))
 
 
 def progress(iterable, total: int, label: str):

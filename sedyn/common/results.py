@@ -85,6 +85,11 @@ class Result(Noun):
         width = max(map(len, rows), default=0)
         return "\n".join([type(self).__name__, *(f"  {name:{width}}  {text}" for name, text in rows.items())])
 
+    def _status(self) -> dict[str, str]:
+        """The row of a run or a solution that says what happened."""
+        status, message = getattr(self, "status"), getattr(self, "message")  # noqa: B009, fields of subclasses
+        return {"status": f"{status}: {message}" if message else status}
+
     def save(self, path) -> Path:
         """Write every field to one .npz file (no pickle) and return its path; `load` reads it back."""
         arrays: dict[str, np.ndarray] = {}

@@ -1,7 +1,7 @@
 """The problem: networks, losses, training, teachers, features, overlaps. Imports common alone."""
 
 from .activations import ACTIVATIONS, Activation
-from .covariance import eigen_directions, gauss_nodes
+from .covariance import covariance_root, eigen_directions, gauss_nodes, times_root
 from .features import block_variances, power_law_variances, random_signal, sample_features
 from .losses import LOSSES, METRICS, Loss, Metrics
 from .network import Network, Small, Weights

@@ -115,9 +115,9 @@ def population_errors(
     ValueError
         When the run kept no first-layer weights, or the signal has another number of features.
     """
-    first = getattr(run, "first_weights", signal)
     if not hasattr(run, "weights_at"):
         raise TypeError(f"run must be a sedyn.Trajectory; got {shown(run)}")
+    first = run.first_weights
     if first is None:
         raise ValueError("the run kept no first-layer weights; train with first_weights_at='all'")
     small = Small(*(tuple(W[list(run.first_weights_at)] for W in part) for part in (run.deep_weights, run.biases)))
@@ -127,20 +127,20 @@ def population_errors(
         overlaps = Overlaps.of(start, signal, covariance=covariance)
         validate_problem(network, Training(0.0, 0), teacher, overlaps, np.inf)
         require_paths(n_paths, network.widths[0] + teacher.n_indices)
-    return overlaps_and_errors(network, teacher, metrics, first, small, signal, covariance, n_paths, generator(rng))[2][
-        :, 0
-    ]
+    root = None if covariance is None else covariance_root(covariance, first.shape[1])
+    parts = network, teacher, metrics, first, small, signal, root, n_paths
+    return overlaps_and_errors(*parts, generator(rng))[2][:, 0]
 
 
-def overlaps_and_errors(network, teacher, metrics, first, small, signal, covariance, n_paths, rng):
-    """W_1^T Sigma W_1 of all pairs of steps, W_1^T Sigma mu, and all metrics on fresh rows, for W_1 (steps, n, q)."""
+def overlaps_and_errors(network, teacher, metrics, first, small, signal, root, n_paths, rng):
+    """W_1^T Sigma W_1 of all pairs of steps, W_1^T Sigma mu, and all metrics on fresh rows, for W_1 (steps, n, q) and
+    Sigma^(1/2) as `root` (None: the identity)."""
     steps, n_features, q = first.shape
     signal = finite_array(signal, "signal")
     if signal.shape[:1] != (n_features,) or signal.ndim > 2 or not signal.size:
         raise ValueError(f"signal must have shape ({n_features},) or ({n_features}, k); got {signal.shape}")
     W, mu = first.swapaxes(1, 2), signal.reshape(n_features, -1).T
-    if covariance is not None:
-        root = covariance_root(covariance, n_features)
+    if root is not None:
         W, mu = times_root(W, root), times_root(mu, root)
     W = W.reshape(steps * q, n_features)
     C = (W @ W.T).reshape(steps, q, steps, q).swapaxes(1, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -57,8 +56,7 @@ class Helpers:
     """Threads that do the same as the calling one, at the same time."""
 
     def __init__(self, count: int):
-        quiet = partial(np.seterr, over="ignore", invalid="ignore")  # a setting of each thread; the caller has its own
-        self.count, self._pool = count, thread_pool(count, quiet) if count else Caller()
+        self.count, self._pool = count, thread_pool(count) if count else Caller()
 
     def __enter__(self):
         return self

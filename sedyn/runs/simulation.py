@@ -28,8 +28,11 @@ from ..model import (
     Teacher,
     Training,
     Weights,
+    covariance_root,
     overlaps_and_errors,
     require_paths,
+    sample_features,
+    times_root,
     validate_problem,
 )
 from .descent import descend, validate_run
@@ -90,11 +93,14 @@ class Simulation(Result):
             error = values.std(axis=0, ddof=1) / np.sqrt(n_runs) if n_runs > 1 else None
             rows[name] = "mean " + first_and_last(values.mean(axis=0), error)
         rows |= {"metrics": brief(self.metrics)} if self.metrics else {}
-        return rows | {
-            "deep_weights": brief(self.deep_weights),
-            "C, c": f"{brief(self.C)}, {brief(self.c)}",
-            "status": self.status + (f": {self.message}" if self.message else ""),
-        }
+        return (
+            rows
+            | {
+                "deep_weights": brief(self.deep_weights),
+                "C, c": f"{brief(self.C)}, {brief(self.c)}",
+            }
+            | self._status()
+        )
 
 
 @one_blas_thread
@@ -165,10 +171,11 @@ def simulate(
     instance(teacher, Teacher, "teacher", "SingleIndex or sedyn.MultiIndex")
     n_samples, n_runs, n_paths = integer(n_samples, "n_samples"), integer(n_runs, "n_runs"), integer(n_paths, "n_paths")
     signal, rng = finite_array(signal, "signal"), generator(rng)
-    draw = dict(features=features, covariance=covariance)
-    X, y = teacher.sample(1, signal, **draw, rng=0)  # whether the parts fit each other
+    X, y = teacher.sample(
+        1, signal, features=features, covariance=covariance, rng=0
+    )  # whether the parts fit each other
     validate_problem(network, training, teacher, Overlaps.of(weights, signal, covariance=covariance), np.inf)
-    weights, X, *_ = validate_run(network, training, weights, X, y, None, metrics, dtype)
+    weights, *_ = validate_run(network, training, weights, X, y, None, metrics, dtype)
     rule, scores, n = training.rule(network.n_layers), Metrics(metrics), len(weights.first)
     kept = chosen_steps(first_weights_at, rule.n_steps, "first_weights_at")
     n_bytes = min(n_runs, available_cores()) * (16.0 * n_samples * n + 8.0 * weights.first.size * (rule.n_steps + 1))
@@ -177,9 +184,16 @@ def simulate(
     n_bytes = 8.0 * n_runs * ((T + 1) ** 2 * q**2 + len(kept) * n * q)
     require_memory(n_bytes, f"overlaps and weights of {n_runs} runs", "lower n_runs, n_steps or first_weights_at")
     require_paths(n_paths, q + teacher.n_indices)
+    root = None if covariance is None else covariance_root(covariance, n)  # once, not in every run
+
+    def drawn(rng, shape):
+        X = sample_features(*shape, features=features, rng=rng)
+        return X if root is None else times_root(X, root)
 
     def one(step, child):
-        X, y = (part.astype(weights.first.dtype) for part in teacher.sample(n_samples, signal, **draw, rng=child))
+        X, y = (
+            part.astype(weights.first.dtype) for part in teacher.sample(n_samples, signal, features=drawn, rng=child)
+        )
         recorder = Recorder(network, rule, y, None, scores, "all")
         try:
             for state in descend(network, rule, weights, X, y, child, n_threads=1):
@@ -191,7 +205,7 @@ def simulate(
         run = recorder.trajectory()
         first, small = np.asarray(run.first_weights, float), Small(run.deep_weights, run.biases)
         C, c, general = overlaps_and_errors(
-            network, teacher, scores, first, small, signal, covariance, n_paths, child.spawn(1)[0]
+            network, teacher, scores, first, small, signal, root, n_paths, child.spawn(1)[0]
         )
         train = np.column_stack([run.train_error, *([] if run.train_metrics is None else [run.train_metrics])])
         return train, general, small, C, c, first[[t for t in kept if t < len(first)]], run.message

@@ -89,8 +89,9 @@ class Trajectory(Result):
         rows["deep_weights"] = brief(self.deep_weights)
         if self.first_weights_at:
             rows["first_weights"] = f"at {len(self.first_weights_at)} steps"
-        rows["status"] = self.status + (f": {self.message}" if self.message else "")
-        return rows | ({"warnings": f"{len(self.warnings)}; {self.warnings[0]}"} if self.warnings else {})
+        return (
+            rows | self._status() | ({"warnings": f"{len(self.warnings)}; {self.warnings[0]}"} if self.warnings else {})
+        )
 
     @property
     def final(self) -> Weights:

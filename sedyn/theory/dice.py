@@ -86,8 +86,7 @@ class DiceRun(Result):
             "train_error": first_and_last(self.train_error),
             "generalization_error": first_and_last(self.generalization_error),
             "deep_weights": brief(self.deep_weights),
-            "status": self.status + (f": {self.message}" if self.message else ""),
-        }
+        } | self._status()
 
     @property
     def C(self) -> Array:
@@ -194,10 +193,7 @@ def householder_dice(
     def own(d):
         return gaussian_triangle(n - len(columns), d, rng) / np.sqrt(m)
 
-    def quiet():  # divergence is reported on the result
-        np.seterr(over="ignore", invalid="ignore")
-
-    with np.errstate(over="ignore", invalid="ignore"), thread_pool(available_cores(), quiet) as pool:
+    with np.errstate(over="ignore", invalid="ignore"), thread_pool(available_cores()) as pool:
         columns = Rows(np.full(m, 1 / m), dtype, pool.map if m > STRIPE else map)
         columns.append(first)
         step, Y = lambda: next(bar), Y.astype(dtype)

@@ -120,12 +120,15 @@ class Evolution(Result):
             "best step": f"{np.argmin(self.generalization_error)}, {np.min(self.generalization_error):.4g}",
         }
         rows |= {"metrics": brief(self.metrics)} if self.metrics else {}
-        return rows | {
-            "deep_weights": brief(self.deep_weights),
-            "kernels": "C, c, P, kappa, fluctuation" + (", R, rho" if self.kernels.responses else ""),
-            "solver": f"{self.solver}, {self.n_scrambles} x {self.n_paths} paths, {self.basis_size} directions",
-            "status": self.status + (f": {self.message}" if self.message else ""),
-        }
+        return (
+            rows
+            | {
+                "deep_weights": brief(self.deep_weights),
+                "kernels": "C, c, P, kappa, fluctuation" + (", R, rho" if self.kernels.responses else ""),
+                "solver": f"{self.solver}, {self.n_scrambles} x {self.n_paths} paths, {self.basis_size} directions",
+            }
+            | self._status()
+        )
 
 
 SOLVERS = ("projection", "tangent")
