@@ -14,6 +14,7 @@ SCRIPTS = [
     "gradient_descent",
     "beyond_memory",
     "estimator_cost",
+    "promises",
     "sweep",
     "start_up",
     "threads",

@@ -143,7 +143,7 @@ def runs():
             for method in ("low-rank", "exact"):
                 for covariance in (None, sedyn.power_law_variances(60, 0.3)):
                     blind = sedyn.augmented_gradient_descent(
-                        net, rule, start, X, y, rng=5, method=method, covariance=covariance, tangent_rows=60
+                        net, rule, start, X, y, rng=5, method=method, covariance=covariance
                     )
                     yield f"estimate {key} {method} {covariance is not None}", reported(blind)
     X, y = teacher.sample(150, signal, rng=3)

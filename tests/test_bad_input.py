@@ -71,8 +71,13 @@ sedyn.Network((3, 1), ("tanhh", "identity"))
 sedyn.Network((3, 1), (3, "identity"))
     TypeError: an activation is a registered name or a pair of callables (value, derivative); got 3
 sedyn.Network((3, 1), ((np.sum, np.cos), "identity"))
-    ValueError: the value of an activation must map arrays of shape (2,) to real numbers of the same shape,
+    ValueError: the value of an activation must map arrays of shape (48,) to real numbers of the same shape,
         elementwise; it returned shape ()
+sedyn.Network((3, 1), ((np.tanh, lambda a: 5 + 0 * a), "identity"))
+    ValueError: the derivative of the activation 'tanh' is not that of its value: at 30 it is 5.0, and the value
+        rises by 0
+sedyn.Network((3, 1), ((lambda a: np.multiply(a, a, out=a), lambda a: 2 * a), "identity"))
+    ValueError: the value of an activation writes into its input; let it return a new array
 sedyn.Network((3, 1), ("tanh", "identity"), bias="no")
     TypeError: bias must be True or False; got 'no'
 NETWORK.init(0)
@@ -86,9 +91,8 @@ NETWORK.init(6, rng="zero")
     ValueError: rng must be None, an integer seed >= 0, or a numpy Generator; got 'zero'
 NETWORK.predict(WEIGHTS, X[:, :4])
     ValueError: X must have 6 columns, like weights.first has rows; got shape (20, 4)
-sedyn.Activation("sine", np.sin, np.cos, None)
-    TypeError: an Activation needs callables value (a), derivative and second (a, h); got (<ufunc 'sin'>, <ufunc
-        'cos'>, None)
+sedyn.Activation("sine", np.sin, None)
+    TypeError: an Activation needs callables value (a) and derivative (a, h); got (<ufunc 'sin'>, None)
 # training
 sedyn.Training(-0.1, 3)
     ValueError: step_size must be a finite number >= 0, one per layer, an array (n_steps, n_layers), or a callable
@@ -110,12 +114,11 @@ sedyn.Training(0.1, 3, batch_fraction=0)
     ValueError: batch_fraction must lie in (0, 1]; got 0
 sedyn.Training(0.1, 3, batch="random")
     ValueError: batch must be 'fixed' or 'bernoulli'; got 'random'
-sedyn.Training(0.1, 3, loss="hinge")
-    ValueError: unknown loss 'hinge'; use one of squared, logistic, huber, pseudo_huber, absolute, or the callable
-        (f, y) -> derivative in f
+sedyn.Training(0.1, 3, loss="hinges")
+    ValueError: unknown loss 'hinges'; use one of squared, logistic, huber, pseudo_huber, hinge, absolute, or the
+        callable (f, y) -> derivative in f
 sedyn.Training(0.1, 3, loss=3)
-    TypeError: a loss is a registered name, a callable (f, y) -> derivative in f, or a pair with the second
-        derivative; got 3
+    TypeError: a loss is a registered name or a callable (f, y) -> derivative in f; got 3
 sedyn.Training((0.1, 0.2), 3).step_sizes(3)
     ValueError: step_size has shape (2,); for 3 layers and 3 steps give one number, 3 numbers (one per layer), an
         array of shape (3, 3), or a callable of t
@@ -124,10 +127,10 @@ sedyn.Training(lambda t: 0.2 - t, 3).step_sizes(2)
 sedyn.Training(0.1, 10**14).step_sizes(2)
     MemoryError: a schedule of 1e+14 steps for 2 layers needs .. GiB and this machine has .. GiB; lower n_steps or
         n_layers
-sedyn.Loss("mine", 1.0, 0.0)
-    TypeError: a Loss needs two callables (f, y); got (1.0, 0.0)
+sedyn.Loss("mine", 1.0)
+    TypeError: a Loss needs a callable (f, y), its derivative in f; got 1.0
 sedyn.Training(0.1, 3, loss=lambda f, y: 1.0)
-    ValueError: the derivative of a loss must map arrays of shape (2,) to real numbers of the same shape,
+    ValueError: the derivative of a loss must map arrays of shape (48,) to real numbers of the same shape,
         elementwise; it returned shape ()
 # teachers and data
 sedyn.SingleIndex("tanhh")
@@ -287,16 +290,22 @@ sedyn.early_stop(RUN)
 sedyn.early_stop([0.3, 0.2])
     TypeError: run must be a sedyn.Trajectory; got [0.3, 0.2]
 # the estimated error
-sedyn.augmented_gradient_descent(RELU, TRAINING, WEIGHTS, X, Y)
-    ValueError: augmented_gradient_descent needs second derivatives, and relu has a kink (its second derivative is a
+sedyn.augmented_gradient_descent(RELU, TRAINING, WEIGHTS, X, Y, method="exact")
+    ValueError: method='exact' needs second derivatives, and relu has a kink at 0 (its second derivative is a
         delta function); use a smooth relative: tanh, sigmoid, softplus, gelu, silu, erf (softplus, gelu or silu are
         closest to relu)
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, groups=[1, 2])
+    ValueError: groups must hold one label per row, shape (20,); got [1, 2]
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, groups=[np.nan] * 20)
+    ValueError: groups must not hold NaN or None; give rows without a group a label of their own
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, groups=np.arange(20) // 2, method="exact")
+    ValueError: method='exact' takes independent rows alone; use 'low-rank'
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, method="fast")
     ValueError: unknown method 'fast'; use 'low-rank' or 'exact'
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, tolerance=0)
     ValueError: tolerance must lie between 0 and 1; got 0
-sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, tangent_rows=0)
-    ValueError: tangent_rows must be a positive integer; got 0
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, n_reruns=0)
+    ValueError: n_reruns must be a positive integer; got 0
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, covariance="empirical")
     ValueError: covariance must be variances or a matrix; got 'empirical'; to estimate it from the rows of X pass
         unlabelled=X
@@ -347,8 +356,8 @@ sedyn.state_evolution(*PROBLEM, 2.0, tolerance=1e-5)
     ValueError: tolerance must lie between 3.5e-04 and 1 for float32 (use dtype=float64 for less); got 1e-05
 sedyn.state_evolution(RELU, TRAINING, TEACHER, OVERLAPS, 2.0, solver="tangent")
     ValueError: the tangent recursion (solver='tangent', responses=True) needs second derivatives, and relu has a
-        kink (its second derivative is a delta function); use a smooth relative: tanh, sigmoid, softplus, gelu, silu,
-        erf (softplus, gelu or silu are closest to relu)
+        kink at 0 (its second derivative is a delta function); use a smooth relative: tanh, sigmoid, softplus, gelu,
+        silu, erf (softplus, gelu or silu are closest to relu)
 sedyn.state_evolution(*PROBLEM, 2.0, solver="tangent", tolerance=0.01)
     ValueError: tolerance and dtype are settings of solver='projection'; leave them out for 'tangent'
 sedyn.state_evolution(*PROBLEM, 2.0, responses="R")

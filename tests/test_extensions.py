@@ -242,12 +242,13 @@ def estimated_z(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_estimate_of_the_generalization_error(name):
-    """The errors of one run count for two independent numbers; the training error is far from the truth. Low rank and
-    few tangents stay within the percent they promise. With batches they take the mean response over all rows and the
-    exact recursion takes it over the batch, whose relative spread is sqrt((1 / b - 1) / m) at most."""
+    """The errors of one run count for two independent numbers; the training error is far from the truth. Reruns
+    stay within the exact recursion's by half of the 10 % that the standard error is. With batches they take the mean
+    response over all rows and the exact recursion takes it over the batch, whose relative spread is
+    sqrt((1 / b - 1) / m) at most."""
     z, naive, distance, m = estimated_z(name)
     assert rms(z) < beyond(2 * len(z), 1e-4) and rms(naive) > 3
-    assert distance < max(0.01, np.sqrt((1 / CASES[name].training.get("batch_fraction", 1) - 1) / m))
+    assert distance < max(0.05, 2 * np.sqrt((1 / CASES[name].training.get("batch_fraction", 1) - 1) / m))
 
 
 @pytest.mark.parametrize("slow", TOGETHER)

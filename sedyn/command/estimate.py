@@ -17,7 +17,7 @@ WHITENING_ROWS = 4  # estimate: whiten from so many rows per column on
 
 
 def estimate(args: argparse.Namespace) -> None:
-    table = read_csv(args.csv, args.target)
+    table = read_csv(args.csv, args.target, groups=args.groups)
     m, n = table.X.shape
     if m < max(20, n):
         raise ValueError(
@@ -33,7 +33,14 @@ def estimate(args: argparse.Namespace) -> None:
     with warnings.catch_warnings():  # printed below, from the result
         warnings.simplefilter("ignore", AssumptionWarning)
         run = augmented_gradient_descent(
-            network, training, network.init(n, rng=rng), X, target.labels, unlabelled=None if whitened else X, rng=rng
+            network,
+            training,
+            network.init(n, rng=rng),
+            X,
+            target.labels,
+            unlabelled=None if whitened else X,
+            groups=table.groups,
+            rng=rng,
         )
     if run.status == "diverged":
         raise ValueError(f"{run.message} (--step-size, here {args.step_size:g})")
@@ -41,7 +48,7 @@ def estimate(args: argparse.Namespace) -> None:
     kind = "two values, as -1 and +1" if target.binary else "standardised"
     print(
         f"{args.csv}: {m} rows, {n} features ({'whitened' if whitened else 'standardised'}), "
-        f"target {table.target!r} ({kind})\n"
+        f"target {table.target!r} ({kind}), {run.n_groups} independent {'groups' if run.n_groups != m else 'rows'}\n"
         f"Mean squared errors; last, the estimate as a root mean square in units of {table.target!r}\n"
     )
     shown = _printed_steps(len(run.train_error))

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     job = commands.add_parser("estimate", help="estimated generalization error and best stopping time for a CSV file")
     job.add_argument("csv", help="comma-separated file with a header line; all columns numeric")
     job.add_argument("--target", required=True, help="the column to predict; all others are features")
+    job.add_argument("--groups", help="the column that says which rows belong together (a subject, a site), any labels")
     job.add_argument("--step-size", type=float, default=0.1, help="default: %(default)s")
     job.add_argument("--n-steps", type=int, default=40, help="default: %(default)s")
     job.add_argument("--width", type=int, default=3, help="neurons of the first layer (default: %(default)s)")

@@ -63,8 +63,12 @@ def finite_array(value, name: str) -> np.ndarray:
 
 
 def elementwise(function: Callable, name: str, *arrays: np.ndarray) -> None:
-    """ValueError unless the function maps the arrays to real numbers of their shape."""
-    found = real_array(function(*arrays))
+    """ValueError unless the function maps the arrays to real numbers of their shape, and leaves them as they are."""
+    given = [array.copy() for array in arrays]
+    with np.errstate(all="ignore"):
+        found = real_array(function(*given))
+    if any(not np.array_equal(now, array, equal_nan=True) for now, array in zip(given, arrays, strict=True)):
+        raise ValueError(f"{name} writes into its input; let it return a new array")
     if found is None or found.shape != arrays[0].shape:
         raise ValueError(
             f"{name} must map arrays of shape {arrays[0].shape} to real numbers of the same shape, elementwise; "

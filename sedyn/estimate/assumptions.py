@@ -5,25 +5,40 @@ from __future__ import annotations
 import numpy as np
 
 from ..common import Array
-from .spectrum import Spectrum, spread_of_rows
+from .groups import Groups
+from .spectrum import Spectrum
 
-CHECKED_ROWS = 400  # for the spread of the eigenvalues, known from them to a few percent
+SPREAD_BIAS = 0.5  # relative bias of the estimate, per relative error of the spread of the eigenvalues (measured)
+WIDE = 0.15  # deep weights per row that the estimate can neglect
+MOMENT_ROWS = 1500
+FIRM = 3  # standard errors that make a finding
 
 
 class AssumptionWarning(UserWarning):
     """The data seem to violate an assumption of the estimated generalization error."""
 
 
-def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
+def check_assumptions(
+    X: Array, y: Array, spectrum: Spectrum, groups: Groups, n_small: int = 0, precision: float = 0.25
+) -> list[str]:
     """Assumptions that these rows seem to violate, a sentence each; empty when nothing is found.
 
-    The thresholds are wide: independent features of the ensembles in `sedyn.data` pass, except Student t with 4 degrees
-    of freedom or fewer.
+    A covariance that is not the one given is reported when it is certain (three standard errors) and would bias the
+    estimate by more than half of its relative standard error `precision`. `n_small` is the number of deep weights.
     """
     m, n = X.shape
     found = []
     if m < 100:
         found.append(f"only {m} rows: the estimate is an average over them, and its standard error is itself uncertain")
+    elif groups.count < 60:
+        found.append(
+            f"only about {groups.count:.0f} independent rows: the estimate and its standard error are uncertain"
+        )
+    if n_small > WIDE * m:
+        found.append(
+            f"a wide network: {n_small} deep weights and {m} rows; what these weights owe to a row is neglected, and "
+            "the estimate reads low; use more rows or smaller widths"
+        )
     centre = X.mean(axis=0)
     scale = np.sqrt(np.maximum(np.einsum("ij,ij->j", X, X) / m - centre**2, 0))
     if np.any(np.abs(centre) > 6 * scale / np.sqrt(m) + 0.1 * scale):
@@ -32,19 +47,20 @@ def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
     if not norms.any():
         return [*found, "all features are 0 in every row; there is nothing to learn from"]
     mean, second = spectrum.weights.sum(), spectrum.weights @ spectrum.nodes
-    if not 0.8 < norms.mean() / (n * mean) < 1.25:
+    size, spread, noise = _moments(X, norms, groups)
+    beyond = abs(np.log(size / mean)) - FIRM * norms.std() / norms.mean() / np.sqrt(m)
+    if beyond > precision / 2:
         found.append(
-            f"the features have mean square {norms.mean() / n:.3g} and the covariance says {mean:.3g}; "
+            f"the features have mean square {size:.3g} and the covariance says {mean:.3g}; "
             "standardise them or give their covariance"
         )
-    if m >= 12 and n > 1:
-        first, unbiased = spread_of_rows(X[:: -(-m // CHECKED_ROWS)])
-        if abs(unbiased / first**2 - second / mean**2) > 0.25 * second / mean**2 + 4 / min(m, CHECKED_ROWS):
-            found.append(
-                f"the features' covariance is not the one given: the spread of its eigenvalues, mean square over "
-                f"squared mean, is {unbiased / first**2:.3g} and should be {second / mean**2:.3g}; "
-                "estimate it with unlabelled=X, or whiten the features"
-            )
+    given = second / mean**2
+    known = max(spread, 1e-3)
+    if m >= 12 and n > 1 and SPREAD_BIAS * (abs(np.log(known / given)) - FIRM * noise / known) > precision / 2:
+        found.append(
+            f"the features' covariance is not the one given: the spread of its eigenvalues, mean square over squared "
+            f"mean, is {spread:.3g} and should be {given:.3g}; estimate it with unlabelled=X, or whiten the features"
+        )
     # rows have nearly equal norms: relative variance 2 tr Sigma^2 / (tr Sigma)^2 for Gaussian features
     excess = norms.var() / norms.mean() ** 2 / (2 * second / (n * mean**2))
     if excess > 4 and norms.var() / norms.mean() ** 2 > 0.08 or norms.max() > 6 * norms.mean() * (1 + 10 / n):
@@ -61,6 +77,28 @@ def check_assumptions(X: Array, y: Array, spectrum: Spectrum) -> list[str]:
     if centred.max() > 0.1 * centred.sum() and m >= 30:
         found.append("heavy tails: one label carries more than a tenth of the labels' variance; transform the labels")
     return found
+
+
+def _moments(X: Array, norms: Array, groups: Groups) -> tuple[float, float, float]:
+    """Mean square of the features; mean square of the covariance's eigenvalues over their squared mean, from products
+    of rows of different groups; and its standard error."""
+    (m, n), size = X.shape, norms.mean() / X.shape[1]
+    chosen = np.random.default_rng(0).permutation(m)[:MOMENT_ROWS]
+    squares = np.square(X[chosen] @ X[chosen].T)
+    apart = groups.index[chosen, None] != groups.index[chosen]
+    pairs = apart.sum(axis=1)
+    if not pairs.all():
+        return size, 1.0, np.inf
+    squares *= apart
+    rows, own = squares.sum(axis=1), norms[chosen]
+
+    def ratio(total, of, norm):
+        return total / of / (n * (norm / n) ** 2)
+
+    k = len(chosen)
+    without = ratio(rows.sum() - 2 * rows, pairs.sum() - 2 * pairs, (own.sum() - own) / (k - 1))  # each row in turn
+    noise = np.sqrt((k - 1) * without.var())
+    return float(size), float(ratio(rows.sum(), pairs.sum(), own.mean())), float(noise)
 
 
 def _unsteady(estimates: list[list[float]], train: list, loss: str) -> str:

@@ -7,14 +7,16 @@ import warnings as python_warnings
 import numpy as np
 
 from ..common import Array, generator, integer, number, one_blas_thread, progress, shown
-from ..model import Network, Training, Weights
+from ..model import Loss, Network, Small, Training, Weights
 from ..runs import Recorder, Trajectory, descend, validate_run
 from .assumptions import AssumptionWarning, _unsteady, check_assumptions
-from .memory import ExactMemory, LowRankMemory
+from .groups import Groups, find_groups, suspected_links
+from .memory import LONG, ExactMemory, NudgedMemory
 from .spectrum import spectrum_of
 
-TANGENT_ROWS = 256  # carry tangents by default: their noise is within 1 % or a fifth of the standard error
-SHIFTED_ROWS = 1000  # tell the slope of the loss, for the standard error; a few percent of it
+MARGIN = 0.25  # of the variance that comes through the weights, in runs of up to LONG steps
+TOLERANCE = 3e-2  # of the basis of gradients; smaller ones let more noise in
+UNIT = Loss("output", lambda f, y: np.ones_like(f))  # its gradients are those of the output itself
 
 
 @one_blas_thread
@@ -28,10 +30,11 @@ def augmented_gradient_descent(
     *,
     covariance=None,
     unlabelled=None,
+    groups=None,
     metrics=(),
     method: str = "low-rank",
-    tolerance: float = 1e-2,
-    tangent_rows: int = TANGENT_ROWS,
+    tolerance: float = TOLERANCE,
+    n_reruns: int | None = None,
     first_weights_at=(),
     preactivations_at=(),
     dtype=np.float64,
@@ -39,8 +42,9 @@ def augmented_gradient_descent(
 ) -> Trajectory:
     """Gradient descent that estimates its own generalization error along the run (theory 5).
 
-    Tangents run along on the data: they measure how much each training preactivation owes to the sample's own label,
-    take that away, and score the rest against the label. No teacher, no noise level, no held-out rows.
+    All rows run along a few more times with their fresh preactivations nudged. That measures how much each training
+    preactivation owes to the row's own label; it is taken away, and the rest scored against the label. No teacher, no
+    noise level, no held-out rows, and no second derivative: activations and losses may have kinks.
 
     Parameters
     ----------
@@ -52,41 +56,51 @@ def augmented_gradient_descent(
     unlabelled : None or (k, n_features) array
         Rows from which the spectrum of the covariance is estimated (`population_spectrum`), at least 12, k and n of one
         order; ``unlabelled=X`` takes the training rows themselves.
+    groups : None or (m,) array of labels
+        Which rows belong together (visits of one subject, copies, augmented versions): rows of different groups are
+        independent, and a fresh row comes from a new group. Rows that repeat others exactly are found without.
     method : str
-        ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference. With
-        batches it averages responses over each batch, where low rank averages over all rows.
+        ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference for
+        smooth activations and losses and independent rows. With batches it averages responses over each batch, where
+        low rank averages over all rows.
     tolerance : float
         Low rank: a gradient enlarges the basis when this fraction of its size lies outside.
-    tangent_rows : int
-        Low rank: how many random rows carry tangents. More cost more and leave less to chance, m leave nothing.
+    n_reruns : int, optional
+        Low rank: how many times the rows are rerun; by default about 3500 / m, more for long runs or few groups, fewer
+        for m much larger than n, and at least 2. More cost more and leave less to chance.
     rng : None, int or numpy Generator
-        For the batches, which are those of `gradient_descent` with the same seed; for these rows; and for the standard
-        error.
+        For the batches, which are those of `gradient_descent` with the same seed, and for the reruns.
 
     Returns
     -------
     Trajectory
         With `estimated_error` (T'+1,), the estimated mean squared error on fresh rows at every step; its standard
-        error `estimated_stderr`; `estimated_metrics`; and `warnings`, also issued as `AssumptionWarning`, where the
-        data violate what the estimate assumes (few rows, heavy tails, high leverage, a covariance that is not the one
-        given).
+        error `estimated_stderr`; `estimated_metrics`; `n_groups`; and `warnings`, also issued as `AssumptionWarning`,
+        where the data violate what the estimate assumes (few rows, heavy tails, high leverage, a covariance that is not
+        the one given, rows that seem linked).
 
     Raises
     ------
     ValueError
-        As `gradient_descent`, and for activations (relu) or losses (absolute) with a kink, an unknown method, a
-        covariance that is none, or both covariance and unlabelled rows.
+        As `gradient_descent`, and for an unknown method, a covariance that is none, both covariance and unlabelled
+        rows, or groups that are not one label per row. ``method="exact"`` refuses kinks and groups.
     MemoryError
-        When ``method="exact"`` does not fit.
+        When ``method="exact"``, or the basis of a wide network, does not fit.
 
     Notes
     -----
-    The standard error at step t is that of (estimate - true error of these very weights):
-    ``stderr^2 = (Var_i loss_i + E_j [grad_j^T F grad_j]) / m``, where grad_j is the derivative of the loss of row j in
-    its left-out preactivation and F the jackknife variance of a fresh preactivation: what W_1 moves when every row i is
-    weighted 1 + s_i with a random sign s_i and does not react to its own sign. The memory knows it without further
-    tangents (`LowRankMemory`). For least squares it gives the exact 2/m (1 + 1/phi) / (1 - 1/phi) relative variance.
-    The first term alone, which treats left-out losses as independent, is up to half too small late in training.
+    The standard error at step t is that of (estimate - true error of these very weights). With losses l_i, their slopes
+    g_i in the left-out preactivations, what rows owe to their own gradients N_i, and
+    ``B_ab = sum over groups of sum_ii' kappa_ii' a_i b_i'^T``,
+
+    ``stderr^2 = (1/m^2) sum over groups (sum_i (l_i - mean))^2 + margin (tr(B_gg B_NN) + tr(B_Ng B_Ng)) / (m^2 n)``.
+
+    The first term alone, which treats left-out losses as independent, is up to half too small late in training. The
+    other two fall short by what the reruns leave to chance and by terms of higher order; a margin of a quarter, growing
+    with the square root of n_steps beyond 60, makes coverage what it should be (docs, "What is checked").
+
+    Where the columns of X have mean 0 over the training rows themselves (standardised on them), a fresh row varies by a
+    few / m more than they do, and a gradient that all rows share moves nothing; both are accounted for.
 
     Examples
     --------
@@ -99,19 +113,28 @@ def augmented_gradient_descent(
     """
     weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, metrics, dtype)
     rule = training.rule(network.n_layers)
-    network.require_smooth("augmented_gradient_descent", rule.loss)
     if not (isinstance(method, str) and method in ("low-rank", "exact")):
         raise ValueError(f"unknown method {shown(method)}; use 'low-rank' or 'exact'")
     tolerance = number(tolerance, "tolerance", "lie between 0 and 1", lambda x: 0 < x < 1)
-    tangent_rows = integer(tangent_rows, "tangent_rows")
+    n_reruns = None if n_reruns is None else integer(n_reruns, "n_reruns")
     spectrum = spectrum_of(covariance, unlabelled, X.shape[1])
+    n, T = X.shape[1], rule.n_steps
+    centred, fresh_scale = _own_scaling(X)
     with np.errstate(over="ignore", invalid="ignore"):  # of X or y that are too large: the first step says so
-        found = check_assumptions(X, y, spectrum)
+        related, said = find_groups(groups, X)
     rng = generator(rng)
     chance = rng.spawn(1)[0]  # beside the batches
-    (m, n), T, q = X.shape, rule.n_steps, network.widths[0]
-    low_rank = LowRankMemory(rule, q, m, m / n, spectrum, tolerance, tangent_rows, chance)
-    memory = ExactMemory(rule, low_rank) if method == "exact" else low_rank
+    memory: NudgedMemory | ExactMemory
+    if method == "exact":
+        network.require_smooth("method='exact'", rule.loss)
+        if related.kappa is not None:
+            raise ValueError(
+                f"method='exact' takes independent rows alone{': ' + said if said else ''}; use 'low-rank'"
+            )
+        memory = ExactMemory(network, rule, y, n, spectrum)
+    else:
+        memory = NudgedMemory(network, rule, y, n, spectrum, tolerance, n_reruns, related, centred, chance)
+    margin = 1 + MARGIN * np.sqrt(max(1.0, T / LONG))
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
@@ -122,8 +145,8 @@ def augmented_gradient_descent(
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             for state in progress(steps, T + 1, "augmented gradient descent"):
-                left_out = state.u - memory.memory  # as if each sample had not been trained on
-                estimate, error = _score(network, metrics, left_out, state.small, y, memory.spread, chance)
+                left_out = fresh_scale * (state.u - memory.memory)  # as if its group had not been trained on
+                estimate, error = _score(network, metrics, left_out, state.small, y, memory, related, n, margin)
                 if state.t and not np.all(np.isfinite([*estimate, *error])):
                     recorder.diverge(state.t, "the estimate is no longer a finite number")
                     break
@@ -135,12 +158,21 @@ def augmented_gradient_descent(
                 if estimate[0] < best and not trouble:
                     best, best_step, stopped_first = estimate[0], state.t, state.first
                 if state.t <= last:
-                    J = network.hessian(state.u, y, state.small, rule.loss)
-                    memory.extend(state.t, state.S, J, state.batch)
+                    memory.extend(state.t, state.u, state.S, state.small, state.batch)
         except KeyboardInterrupt:
             recorder.interrupt()
     reached = min(len(errors), len(recorder.small))
     estimated, stderr = np.array(estimates)[:reached], np.array(errors)[:reached]
+    gap = 1 - recorder.train[reached - 1][0] / max(
+        estimated[-1, 0], 1e-300
+    )  # what the memory adds to the training error
+    precision = min(0.25, stderr[-1, 0] / max(estimated[-1, 0], 1e-300) / max(gap, 0.1))
+    n_small = sum(W.size for W in weights.deep) if any(rule.moves(t, 1) for t in range(T)) else 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        links = suspected_links(X, related)
+        # products of linked rows say nothing of the covariance
+        found = check_assumptions(X, y, spectrum, related, n_small, np.inf if links else precision)
+    found += [links] if links else []
     loose = np.flatnonzero(stderr[:, 0] > 0.25 * estimated[:, 0])
     if len(loose):
         found.append(f"the estimate is uncertain by more than 25 % at step {loose[0]}; use more rows or stop earlier")
@@ -155,22 +187,45 @@ def augmented_gradient_descent(
         estimated_metrics_stderr=stderr[:, 1:] if metrics.names else None,
         best_step=best_step,
         stopped_first=stopped_first,
+        n_groups=related.n_groups,
         warnings=tuple(found),
     )
 
 
-def _score(network, metrics, left_out, V, y, spread, rng) -> tuple[list[float], list[float]]:
+def _own_scaling(X: Array) -> tuple[bool, float]:
+    """Whether the columns of X have mean 0 over these very rows, and how much larger a fresh row's preactivations are.
+
+    A fresh row varies by (m + 1) / (m - 1) more around the mean of m rows than they do; where their mean square is 1,
+    too, by (m + 1) / (m - 3) in units of it.
+    """
+    m = len(X)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.einsum("ij,ij->j", X, X) / m
+        centred = np.all(np.abs(X.mean(axis=0)) <= 1e-5 * np.sqrt(square))
+        scaled = np.ptp(square[square > 0]) <= 1e-5 * square.max() if np.any(square > 0) else False
+    if not centred or m < 5 or not square.any():
+        return False, 1.0
+    return True, float(np.sqrt((m + 1) / (m - 3 if scaled else m - 1)))
+
+
+def _score(
+    network: Network, metrics, left_out: Array, V: Small, y: Array, memory, groups: Groups, n: int, margin: float
+) -> tuple[list[float], list[float]]:
     """Each metric's mean over left-out preactivations, and its standard error."""
-    finite = np.all(np.isfinite(spread))
-    values, vectors = np.linalg.eigh(spread) if finite else (np.full(len(spread), np.nan), spread)
-    few = slice(None, None, -(-len(y) // SHIFTED_ROWS))
-    around = left_out[:, few]
-    shift = (vectors * np.sqrt(np.maximum(values, 0))) @ rng.standard_normal(around.shape)
-    at, up, down = (network.output(u, V) for u in (left_out, around + shift, around - shift))
+    m, own, y = len(y), memory.own, y.astype(float)
+    slopes, _, residual = network.gradients(left_out.astype(float), y, V, UNIT)  # df/du
+    f, mixed_own = residual + y, groups.mix(own)
+    F = memory.spread * own @ mixed_own.T / n  # variance of a fresh preactivation over training sets
+    # how far f moves: the scale of the slopes of metrics, which may jump
+    far = np.sqrt(np.maximum(np.einsum("ai,ai->i", slopes, F @ slopes), 0)) + 1e-6 * np.abs(f) + 1e-300
     means, errors = [], []
     for score in metrics.scorers:
-        loss = score(at, y)
-        change = (score(up, y[few]) - score(down, y[few])) / 2  # grad^T F^(1/2) noise, also for metrics with jumps
-        means.append(float(np.mean(loss)))
-        errors.append(float(np.sqrt((np.var(loss) + np.mean(np.square(change))) / len(y))))
+        loss = score(f, y)
+        mean = loss.sum() / m
+        g = slopes * ((score(f + far, y) - score(f - far, y)) / (2 * far))
+        around, mixed = groups.sums(loss - mean), groups.mix(g)
+        B_gg, B_Ng = g @ mixed.T, own @ mixed.T
+        through = margin * (np.vdot(B_gg, F) + np.vdot(B_Ng, B_Ng.T) / n)
+        means.append(float(mean))
+        errors.append(float(np.sqrt(around @ around + max(through, 0.0)) / m))
     return means, errors

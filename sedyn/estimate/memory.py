@@ -1,16 +1,17 @@
 """Memory of the training rows: what a preactivation owes to its own row's gradients, measured on the data (theory 5).
 
-======== ====================================================== ============
-symbol   name                                                   shape
-======== ====================================================== ============
-M^j      memory coefficients at eigenvalue lambda_j             (J, q, K)
-M        their mean: sum_(r<t) rho_(t,r) S_r = M Q              (q, K)
-Q        basis of S_0, S_1, .. over the m training rows         (K, m)
-dS, dQ   derivatives when every U_s moves by a column of M^j_s, (.., K J n)
-         on n of the rows
-H^j      mean derivative of S when every U_s moves by M^j_s     (J, q, K)
-F        variance of a fresh preactivation over training sets   (q, q)
-======== ====================================================== ============
+======== ======================================================== ============
+symbol   name                                                     shape
+======== ======================================================== ============
+M^j      memory coefficients at eigenvalue lambda_j               (J, q, K)
+M        their mean: sum_(r<t) rho_(t,r) S_r = M Q                (q, K)
+Q        basis of S_0, S_1, .. over the m training rows           (K, m)
+zeta^j   Gaussian directions, one for each row of the basis       (P, J, K, m)
+D        what S, or what follows from it, changes in a rerun,     (.., P, m)
+         in units of the nudge
+H^j      mean derivative of S when every U_s moves by M^j_s       (J, q, K)
+kappa    overlaps of rows of one group, the identity without any  (m, m)
+======== ======================================================== ============
 """
 
 from __future__ import annotations
@@ -18,138 +19,170 @@ from __future__ import annotations
 import numpy as np
 
 from ..common import Array, require_memory
-from ..model import Moving, Rule
-from ..recursion import Basis, Responses
+from ..model import Moving, Network, Rule, Small
+from ..recursion import Basis, Responses, in_units, precision_for
+from .groups import Groups
 from .spectrum import Spectrum
 
-SINGLE = np.float32  # the precision of the basis: what it costs is reading it
-BLOCK = 16  # directions whose tangents are stored together
-FADING = 0.3  # of what was there lately, per step; 0.1 serves as well
+NUDGE = (
+    0.15  # of what one training set moves fresh preactivations by: less is noisy at kinks, more widens them (theory 5)
+)
+NUDGED_ROWS = 3500  # in all reruns together: the bias of the estimate, of order 1 / rows, is then a few percent of it
+LONG = 60  # steps, beyond which that bias grows
+ROOM = 32  # directions to make room for at a time
 
 
-class LowRankMemory:
-    """The memory in a growing basis of gradients, with the tangents of all its directions on `n_rows` random rows.
+class NudgedMemory:
+    """The memory in a growing basis of gradients, its responses measured by rerunning all rows with a nudge.
 
-    A gradient is kept together with its derivatives, one vector (S, dS), in the inner product
-    ``<S, S'> + phi sum_j w_j lambda_j <dS^j, dS'^j>``. With <S, S'> alone, dQ would be divided by tiny residuals and
-    grow exponentially. This one is the covariance of S when fresh preactivations, too, move as they do from one
-    training set to another, by sqrt(phi) M times a Gaussian vector; so F = phi M M^T needs no tangent of its own.
+    Each of P reruns moves the fresh preactivations of every row by a fraction of what another training set would do,
+    sqrt(phi) M zeta, and repeats the row's own recursion: ``Theta = u + NUDGE (sqrt(phi) M zeta + M D)``. By Gaussian
+    integration by parts ``mean D zeta^T / sqrt(phi)`` is H, kinks and all. A gradient is kept together with its reruns
+    as one vector (S, D), in the inner product ``<S, S'> + mean over reruns of <D, D'>``.
     """
 
-    def __init__(self, rule: Rule, q: int, n_samples: int, phi: float, spectrum: Spectrum, tolerance, n_rows: int, rng):
-        self.q, self.m, self.phi, self.spectrum, self.tolerance = q, n_samples, phi, spectrum, tolerance
-        few = n_rows < n_samples
-        # drawn as 64-bit integers, which index no array where addresses have 32 bits, as in a web browser
-        self.rows = rng.choice(n_samples, n_rows, replace=False).astype(np.intp) if few else np.arange(n_samples)
-        self._control = _ControlVariate(rule, q, n_samples, spectrum.weights.sum() / phi) if few else None
-        self._basis = Basis(np.full(n_samples, 1 / n_samples), SINGLE)  # Q, then dQ along BLOCK directions at a time
-        self._M = Moving(rule, np.zeros((len(spectrum.nodes), q, 0)))
-        self._moved = np.zeros((q, n_samples), SINGLE)  # M times the basis: M Q, M dQ
+    def __init__(
+        self,
+        network: Network,
+        rule: Rule,
+        y: Array,
+        n_features: int,
+        spectrum: Spectrum,
+        tolerance: float,
+        n_reruns: int | None,
+        groups: Groups,
+        centred: bool,
+        rng: np.random.Generator,
+    ):
+        """`centred`: the columns of X have mean 0 over these rows, so that a constant gradient moves nothing."""
+        m, q, nodes = len(y), network.widths[0], len(spectrum.nodes)
+        few = np.sqrt(m * groups.count) * max(1.0, m / n_features / 2)  # little memory asks for few
+        P = n_reruns or max(2, int(NUDGED_ROWS * np.sqrt(max(1.0, rule.n_steps / LONG)) / few))
+        self.network, self.rule, self.spectrum, self.tolerance = network, rule, spectrum, tolerance
+        self.m, self.q, self.P, self.phi = m, q, P, m / n_features
+        self.groups, self.centred, self.rng = groups, centred, rng
+        self.y, self.dtype, self.labels = y, np.float32, y
+        self._basis = Basis(np.concatenate([np.full(m, 1 / m), np.full(P * m, 1 / (m * P))]), np.float32)
+        self._M = Moving(rule, np.zeros((nodes, q, 0)))
+        self._natural = np.sqrt(self.phi * spectrum.weights * spectrum.nodes)  # of what each zeta^j stands for
+        self._zeta = np.zeros((P, nodes, 0, m), np.float32)  # with rows to spare
+        self._moved = np.zeros((q, (1 + P) * m), np.float32)  # M times the basis: M Q, M D
 
     @property
-    def memory(self) -> Array:
-        """sum_(r<t) rho_(t,r) S_r (q, m), ready for the next step."""
+    def own(self) -> Array:
+        """M Q (q, m): what every row's own gradients have done to its preactivation."""
         return self._moved[:, : self.m]
 
     @property
-    def spread(self) -> Array:
-        """F (q, q)."""
-        return self.phi * np.einsum(
-            "j,jak,jbk->ab", self.spectrum.weights * self.spectrum.nodes, self._M.now, self._M.now
-        )
+    def memory(self) -> Array:
+        """What each preactivation owes to its row, or its group, (q, m), ready for the next step."""
+        return self.groups.mix(self.own)
 
-    def extend(self, t: int, S: Array, J: Array, batch: Array | None = None) -> None:
-        """Take in the gradients S (q, m) and Hessians J (q, q, m) of step t; `memory` is then that of the next.
+    @property
+    def spread(self) -> float:
+        """By how much a fresh preactivation varies more than `own` says, for features of unequal variance."""
+        weights, M = self.spectrum.weights, self._M.now
+        mean = np.sum(np.tensordot(weights, M, axes=1) ** 2)
+        return float(np.einsum("j,jak,jak->", weights * self.spectrum.nodes, M, M) / mean) if mean else 1.0
 
-        In S each sample has its weight in the `batch` (m,), in J it has not: responses are means over batches.
+    def extend(self, t: int, u: Array, S: Array, V: Small, batch: Array | None = None) -> None:
+        """Take in preactivations u and gradients S (q, m) of step t; `memory` is then that of the next.
+
+        S has each sample's weight in the `batch` (m,); responses are means over batches.
         """
-        dS, H = self._differentiate(t, J.astype(SINGLE), None if batch is None else batch.astype(SINGLE))
-        try:
-            L, _ = self._basis.extend(np.concatenate([S.astype(SINGLE), dS], axis=1), self.tolerance)
-        except np.linalg.LinAlgError:  # tangents lost in rounding: whoever reads the memory sees it
-            L = np.full((self.q, len(self._basis)), np.nan)
-        while len(self._basis) > self._M.now.shape[2]:  # the next directions to be born, along which nothing moves yet
-            nodes, weights = self.spectrum
-            metric = np.repeat(self.phi * weights * nodes / len(self.rows), len(self.rows))
-            self._basis.widen(np.tile(metric, BLOCK))
-            self._M.grow(np.zeros((len(nodes), self.q, BLOCK)))
-        L, H = (np.pad(A, [*[(0, 0)] * (A.ndim - 1), (0, self._M.now.shape[2] - A.shape[-1])]) for A in (L, H))
-        self._M.step(t, L / self.phi + self.spectrum.nodes[:, None, None] * H)
-        M = np.tensordot(self.spectrum.weights, self._M.now, axes=1)
-        self._moved = self._basis.combine(M[:, : len(self._basis)])
-
-    def _differentiate(self, t: int, J: Array, batch: Array | None) -> tuple[Array, Array]:
-        """dS (q, K J n) along all tangents, and H (J, q, K)."""
-        nodes, weights = self.spectrum
-        moved = self._moved[:, self.m :].reshape(self.q, -1, len(self.rows))
-        moved = moved + self._M.now.transpose(1, 2, 0).reshape(self.q, -1, 1).astype(SINGLE)  # dTheta = M + M dQ
-        dS = np.einsum("abi,bdi->adi", J.take(self.rows, axis=2), moved)
-        M = np.tensordot(weights, self._M.now, axes=1)
-        mean = self._control.weights(J, self.rows, M) if self._control else np.full(self.m, 1 / self.m)
-        H = np.moveaxis((dS @ mean.astype(SINGLE)).reshape(self.q, -1, len(nodes)), 2, 0).astype(float)
-        if self._control:
-            self._control.step(t, J, batch, M, np.tensordot(weights * nodes, H, axes=1))
+        if not np.all(np.isfinite(u)):  # the run has diverged
+            self._moved[:] = np.nan
+            return
+        if t == 0:
+            self.dtype = precision_for(np.float32, self.y, *V.deep)
+            self.labels = np.tile(self.y.astype(self.dtype), self.P)
+        plain = S if batch is None else self.network.gradients(u, self.y, V, self.rule.loss)[0]
+        D = self._rerun(u.astype(self.dtype), V.map(lambda W: W.astype(self.dtype))).reshape(self.q, self.P, self.m)
+        rows = np.concatenate([S[:, None], (D - plain[:, None]) / NUDGE], axis=1)
+        unit, rows = in_units(rows, np.float32)
+        H = unit * self._response(rows[:, 1:])
         if batch is not None:
-            dS *= batch.take(self.rows)
-        return dS.reshape(self.q, -1), H
+            rows[:, 1:] *= batch.astype(np.float32)
+        if self.centred:
+            rows -= rows.mean(axis=2, keepdims=True)
+        try:
+            L, _ = self._basis.extend(rows.reshape(self.q, -1), self.tolerance)
+        except np.linalg.LinAlgError:  # directions lost in rounding: whoever reads the memory sees it
+            L = np.full((self.q, len(self._basis)), np.nan)
+        born = len(self._basis) - self._M.now.shape[2]  # nothing moves along them yet
+        if born:
+            none = np.zeros((len(H), self.q, born))
+            self._M.grow(none)
+            H = np.concatenate([H, none], axis=2)
+            self._draw(born)
+        self._M.step(t, unit * L / self.phi + self.spectrum.nodes[:, None, None] * H)
+        self._moved = self._basis.combine(np.einsum("j,jak->ak", self.spectrum.weights, self._M.now))
 
+    def _rerun(self, u: Array, V: Small) -> Array:
+        """Gradients of all rows in all reruns, (q, P m)."""
+        M = (self._natural[:, None, None] * self._M.now).astype(np.float32)
+        fresh = np.matmul(M, self._zeta[:, :, : M.shape[2]]).sum(axis=1).swapaxes(0, 1)  # (q, P, m)
+        moved = self.groups.mix(self._moved[:, self.m :].reshape(fresh.shape))
+        theta = u[:, None] + self.dtype(NUDGE) * (self.groups.correlate(fresh) + moved).astype(self.dtype)
+        return self.network.gradients(theta.reshape(self.q, -1), self.labels, V, self.rule.loss)[0]
 
-class _ControlVariate:
-    """Control variate of the mean over few rows (theory 5, "Few rows"): a tangent g that every row carries.
+    def _response(self, D: Array) -> Array:
+        """H (J, q, K), the mean of D zeta^T."""
+        zeta = self._zeta[:, :, : self._M.now.shape[2]]
+        D = self.groups.gather(D).swapaxes(0, 1)[:, None]
+        H = np.matmul(np.ascontiguousarray(D), zeta.swapaxes(2, 3)).sum(axis=0, dtype=float) / (self.P * self.m)
+        return H / np.maximum(self._natural, 1e-30)[:, None, None]
 
-    U_s moves by |M_s| along each neuron. The memory of that tangent, G (q, q, m), follows the mean Hessian and one
-    response C to what was there lately, in place of all R_(t,s). The few rows are weighted such that g has the same
-    mean over them as over all rows.
-    """
-
-    def __init__(self, rule: Rule, q: int, n_samples: int, drive: float):
-        self.drive, self.G, self.M_lately = drive, Moving(rule, np.zeros((q, q, n_samples), SINGLE)), np.zeros((q, 0))
-        self.G_lately = np.zeros_like(self.G.now)
-
-    def weights(self, J: Array, rows: Array, M: Array) -> Array:
-        """Of the rows, (n,): nearest to 1/n."""
-        moved = self.G.now + np.linalg.norm(M) * np.eye(len(M), dtype=SINGLE)[:, :, None]
-        self.dS = np.einsum("abi,bci->aci", J, moved.astype(SINGLE))
-        every = self.dS.reshape(-1, J.shape[-1])
-        few = every.take(rows, axis=1).astype(float)
-        gap = every.mean(axis=1) - few.mean(axis=1)
-        few -= few.mean(axis=1, keepdims=True)
-        gram = few @ few.T
-        gram[np.diag_indices_from(gram)] += 1e-6 * np.trace(gram) + 1e-300
-        return 1 / len(rows) + np.linalg.solve(gram, gap) @ few
-
-    def step(self, t: int, J: Array, batch: Array | None, M: Array, H: Array) -> None:
-        now, lately = J.mean(axis=-1), np.pad(self.M_lately, ((0, 0), (0, M.shape[1] - self.M_lately.shape[1])))
-        few = 1e-3 * np.sum(lately**2) + 1e-300
-        C = (now @ M - H) @ lately.T @ np.linalg.inv(lately @ lately.T + few * np.eye(len(M)))
-        drift = np.tensordot(now, self.G.now, axes=1) - np.tensordot(C.astype(SINGLE), self.G_lately, axes=1)
-        drift += SINGLE(self.drive) * (self.dS if batch is None else self.dS * batch)
-        self.G_lately = self.G_lately + SINGLE(FADING) * (self.G.now - self.G_lately)
-        self.M_lately = lately + FADING * (M - lately)
-        self.G.step(t, drift)
+    def _draw(self, born: int) -> None:
+        """Directions zeta for those of the basis just born: Gaussian, and orthonormal over the rows while these are
+        many, so that a linear S has exactly the right response."""
+        old, K = self._zeta, self._M.now.shape[2]
+        if K > old.shape[2]:
+            require_memory(
+                2.0 * old[:, :, :1, :].nbytes * K + 8.0 * self.P * self.m * len(old[0]) * K,
+                f"{self.P} reruns of {self.m} rows along {K} directions",
+                "lower n_steps, the width or the number of reruns, or raise tolerance",
+            )
+            more = np.zeros((*old.shape[:2], max(ROOM, born, K // 4), self.m), np.float32)
+            self._zeta = np.concatenate([old, more], axis=2)
+        known, new = np.split(self._zeta[:, :, :K], [K - born], axis=2)
+        fresh = self.rng.standard_normal(new.shape, np.float32)
+        if 2 * K + 1 < self.groups.count:
+            fresh -= fresh.mean(axis=3, keepdims=True)
+            fresh -= np.matmul(np.matmul(fresh, known.swapaxes(2, 3)), known) / self.m
+            factor = np.linalg.cholesky(np.matmul(fresh, fresh.swapaxes(2, 3)) / self.m)
+            fresh = np.matmul(np.linalg.inv(factor), fresh)
+        new[:] = fresh
 
 
 class ExactMemory:
-    """The memory by the recursion over all pairs of steps (theory 5); F by the low-rank memory that runs beside it."""
+    """The memory by the recursion over all pairs of steps (theory 5), for smooth networks and independent rows."""
 
-    def __init__(self, rule: Rule, low_rank: LowRankMemory):
-        q, m, (nodes, weights), n_steps = low_rank.q, low_rank.m, low_rank.spectrum, rule.n_steps
+    def __init__(self, network: Network, rule: Rule, y: Array, n_features: int, spectrum: Spectrum):
+        m, q, n_steps = len(y), network.widths[0], rule.n_steps
         require_memory(
             Responses.memory_bytes(n_steps, q, m),
             f"the exact recursion over {n_steps} steps on {m} rows",
             "use method='low-rank', or lower n_steps or the width",
         )
-        self._low_rank = low_rank
-        self._responses = Responses(rule, q, m, low_rank.phi, nodes, weights)
+        self.network, self.rule, self.y, self.spectrum = network, rule, y, spectrum
+        self._responses = Responses(rule, q, m, m / n_features, *spectrum)
         self._past = np.zeros((n_steps, q, m))
         self.memory = np.zeros((q, m))
+        self.spread = 1.0
 
     @property
-    def spread(self) -> Array:
-        return self._low_rank.spread
+    def own(self) -> Array:
+        """The memory, as rows are independent."""
+        return self.memory
 
-    def extend(self, t: int, S: Array, J: Array, batch: Array | None = None) -> None:
-        self._low_rank.extend(t, S, J, batch)
+    def extend(self, t: int, u: Array, S: Array, V: Small, batch: Array | None = None) -> None:
+        """As that of `NudgedMemory`; with batches it averages responses over each of them."""
         self._past[t] = S
+        J = self.network.hessian(u, self.y, V, self.rule.loss)
         self._responses.extend(t, J if batch is None else J * batch)
         self.memory = self._responses.memory(t + 1, self._past)
+        rho = self._responses.rho_nodes[:, t + 1]
+        weights, mean = self.spectrum.weights, np.sum(self._responses.rho[t + 1] ** 2)
+        if mean:
+            self.spread = float(np.einsum("j,jrab,jrab->", weights * self.spectrum.nodes, rho, rho) / mean)

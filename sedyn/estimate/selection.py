@@ -15,6 +15,7 @@ from ..model import Network, Training, Weights
 from ..runs import Trajectory, validate_rows
 from .assumptions import AssumptionWarning
 from .augmented import augmented_gradient_descent
+from .groups import find_groups
 from .spectrum import spectrum_of
 
 
@@ -96,6 +97,7 @@ def tune(
     scales: Sequence = (1.0,),
     covariance=None,
     unlabelled=None,
+    groups=None,
     executor: Executor | None = None,
     rng=None,
 ) -> Ranking:
@@ -105,7 +107,7 @@ def tune(
     ----------
     networks, trainings : one or several `Network` and `Training`
         Widths, depths, activations; step sizes, number of steps. Every combination is trained.
-    X, y, covariance, unlabelled
+    X, y, covariance, unlabelled, groups
         As for `augmented_gradient_descent`.
     scales : sequence of float, or of tuples of L floats
         Scales of the initial weights, combined with the rest.
@@ -148,9 +150,10 @@ def tune(
     if not grid:
         raise ValueError("nothing to try: networks, trainings and scales need at least one entry each")
     X, y = validate_rows(X, y)
+    find_groups(groups, X)
     spectrum_of(covariance, unlabelled, X.shape[1])  # what is wrong with it is no failure of a candidate
     jobs = [
-        (*point, X, y, covariance, unlabelled, child)
+        (*point, X, y, covariance, unlabelled, groups, child)
         for point, child in zip(grid, generator(rng).spawn(len(grid)), strict=True)
     ]
     done: list[Candidate] = []
@@ -184,14 +187,14 @@ def _several(given, kind: type, name: str) -> list:
     return found
 
 
-def _try(network, training, scale, X, y, covariance, unlabelled, rng) -> tuple[Candidate, tuple[str, ...]]:
+def _try(network, training, scale, X, y, covariance, unlabelled, groups, rng) -> tuple[Candidate, tuple[str, ...]]:
     """Train one configuration; a failure becomes a candidate of infinite error that says why."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AssumptionWarning)
             weights = network.init(X.shape[1], scale=scale, rng=rng)
             run = augmented_gradient_descent(
-                network, training, weights, X, y, covariance=covariance, unlabelled=unlabelled, rng=rng
+                network, training, weights, X, y, covariance=covariance, unlabelled=unlabelled, groups=groups, rng=rng
             )
     except (ValueError, MemoryError) as error:
         return Candidate(network, training, scale, 0, np.inf, np.inf, None, "failed", str(error)), ()

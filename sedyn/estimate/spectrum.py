@@ -15,7 +15,6 @@ from ..common import Array, finite_array, shown
 from ..model import eigen_directions, gauss_nodes
 
 N_NODES = 8  # of a known spectrum: agrees with 16 to 1e-6 at largest / mean eigenvalue = 30 (theory 5)
-MOMENT_ROWS = 1000  # rows used for the second moment at most
 
 
 class Spectrum(NamedTuple):
@@ -28,19 +27,6 @@ class Spectrum(NamedTuple):
 
 
 IDENTITY = Spectrum(np.ones(1), np.ones(1))
-
-
-def spread_of_rows(rows: Array) -> tuple[float, float]:
-    """Unbiased estimates of tr Sigma / n and tr Sigma^2 / n from rows (k, n) of mean 0.
-
-    The second averages squared inner products of different rows; the sample eigenvalues would overestimate it by n / k.
-    """
-    k, n = rows.shape
-    chosen = rows[:: -(-k // MOMENT_ROWS)]
-    gram = chosen @ chosen.T
-    own = np.diag(gram)
-    different = len(chosen) * (len(chosen) - 1)
-    return float(np.einsum("ij,ij->", rows, rows) / (k * n)), float((np.sum(gram**2) - own @ own) / (different * n))
 
 
 def population_spectrum(rows: Array) -> tuple[Array, Array]:

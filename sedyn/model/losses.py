@@ -4,55 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from scipy import special
 
 from ..common import Array, Noun, elementwise, shown
+from .kinks import POINTS, jumps
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Loss(Noun):
-    """A loss l(f, y) by its derivatives in the output f, which is all that training needs.
-
-    ``smooth`` is False where the first derivative jumps: `second` then misses a delta function, and whatever needs the
-    Hessian (`augmented_gradient_descent`, the tangent solver) refuses it.
-    """
+    """A loss l(f, y) by its derivative in the output f, which is all that training needs; it may jump."""
 
     name: str
     derivative: Callable[[Array, Array], Array]
-    second: Callable[[Array, Array], Array]
-    smooth: bool = True
 
     def __post_init__(self):
-        if not (callable(self.derivative) and callable(self.second)):
-            raise TypeError(f"a Loss needs two callables (f, y); got {shown((self.derivative, self.second))}")
+        if not callable(self.derivative):
+            raise TypeError(f"a Loss needs a callable (f, y), its derivative in f; got {shown(self.derivative)}")
+        elementwise(self.derivative, "the derivative of a loss", POINTS, np.sign(POINTS))
 
     def __reduce__(self):  # as that of an activation
         if LOSSES.get(self.name) is self:
             return as_loss, (self.name,)
-        return Loss, (self.name, self.derivative, self.second, self.smooth)
+        return Loss, (self.name, self.derivative)
+
+    @cached_property
+    def kink(self) -> float | None:
+        """An output where the derivative jumps, for some label; None where there is none."""
+        for y in (-1.0, 1.0, 0.0, 0.37):
+            at = jumps(partial(self._slope, y))
+            if at is not None:
+                return at
+        return None
+
+    def _slope(self, y: float, f: Array) -> Array:
+        return self.derivative(f, np.full_like(f, y))
 
 
-def _margin_slope(f, y):
-    return special.expit(-y * f)
-
-
-LOSSES: dict[str, Loss] = {
+LOSSES: dict[str, Loss] = {}
+LOSSES |= {
     loss.name: loss
     for loss in (
-        Loss("squared", lambda f, y: f - y, lambda f, y: np.ones_like(f)),  # (f - y)^2 / 2
-        # log(1 + exp(-y f)), labels -1 and +1
-        Loss(
-            "logistic",
-            lambda f, y: -y * _margin_slope(f, y),
-            lambda f, y: y * y * special.expit(y * f) * _margin_slope(f, y),
-        ),
-        # |f - y| beyond 1, quadratic below
-        Loss("huber", lambda f, y: np.clip(f - y, -1, 1), lambda f, y: (np.abs(f - y) < 1).astype(f.dtype)),
-        # sqrt(1 + (f - y)^2) - 1
-        Loss("pseudo_huber", lambda f, y: (f - y) / np.hypot(1, f - y), lambda f, y: np.hypot(1, f - y) ** -3),
-        Loss("absolute", lambda f, y: np.sign(f - y), lambda f, y: np.zeros_like(f), smooth=False),
+        Loss("squared", lambda f, y: f - y),  # (f - y)^2 / 2
+        Loss("logistic", lambda f, y: -y * special.expit(-y * f)),  # log(1 + exp(-y f)), labels -1 and +1
+        Loss("huber", lambda f, y: np.clip(f - y, -1, 1)),  # |f - y| beyond 1, quadratic below
+        Loss("pseudo_huber", lambda f, y: (f - y) / np.hypot(1, f - y)),  # sqrt(1 + (f - y)^2) - 1
+        Loss("hinge", lambda f, y: np.where(y * f < 1, -y, 0 * y)),  # max(0, 1 - y f), labels -1 and +1
+        Loss("absolute", lambda f, y: np.sign(f - y)),
     )
 }
 METRICS: dict[str, Callable[[Array, Array], Array]] = {
@@ -61,7 +61,7 @@ METRICS: dict[str, Callable[[Array, Array], Array]] = {
     "zero_one": lambda f, y: (np.sign(f) != y).astype(float),
     "logistic": lambda f, y: np.logaddexp(0, -y * f),
 }
-BINARY = ("zero_one", "logistic")  # for labels -1 and +1 alone
+BINARY = ("zero_one", "logistic", "hinge")  # for labels -1 and +1 alone
 
 
 def require_binary(what: str, name: str, y: Array) -> None:
@@ -70,20 +70,10 @@ def require_binary(what: str, name: str, y: Array) -> None:
         raise ValueError(f"{what} needs labels -1 and +1; got other values in y")
 
 
-def central_difference(function: Callable) -> Callable:
-    """The derivative of a smooth function in its first argument; its error is about 1e-11."""
-    step = 1e-5  # step^2 f'''/6 + eps/step, 1e-11 either way
-
-    def derivative(x, *others):
-        return (function(x + step, *others) - function(x - step, *others)) / (2 * step)
-
-    return derivative
-
-
 def as_loss(spec) -> Loss:
-    """A registered name, a derivative, a pair (derivative, second derivative), or a `Loss`, as a `Loss`.
+    """A registered name, a derivative ``(f, y) -> dl/df``, or a `Loss`, as a `Loss`.
 
-    With a derivative alone the second one is its central difference. Raises ValueError or TypeError for anything else.
+    Raises ValueError or TypeError for anything else.
     """
     if isinstance(spec, Loss):
         return spec
@@ -93,16 +83,9 @@ def as_loss(spec) -> Loss:
                 f"unknown loss {spec!r}; use one of {', '.join(LOSSES)}, or the callable (f, y) -> derivative in f"
             )
         return LOSSES[spec]
-    derivative, *more = spec if isinstance(spec, (tuple, list)) and len(spec) == 2 else (spec,)
-    if not all(callable(part) for part in (derivative, *more)):
-        raise TypeError(
-            "a loss is a registered name, a callable (f, y) -> derivative in f, or a pair with the second derivative; "
-            f"got {spec!r}"
-        )
-    second = more[0] if more else central_difference(derivative)
-    for function, name in ((derivative, "the derivative of a loss"), (second, "the second derivative of a loss")):
-        elementwise(function, name, np.zeros(2), np.ones(2))
-    return Loss(getattr(derivative, "__name__", "custom"), derivative, second)
+    if not callable(spec):
+        raise TypeError(f"a loss is a registered name or a callable (f, y) -> derivative in f; got {spec!r}")
+    return Loss(getattr(spec, "__name__", "custom"), spec)
 
 
 class Metrics:

@@ -39,9 +39,9 @@ class Training(Noun):
     batch : str
         ``"fixed"``: exactly round(b m) rows, without replacement within a step; ``"bernoulli"``: every row with
         probability b. The theory of both is the same.
-    loss : str, callable, pair or `Loss`
-        squared, logistic (labels -1 and +1), huber, pseudo_huber, absolute; or the derivative ``(f, y) -> dl/df``,
-        alone or as a pair with the second derivative. Reported errors stay squared errors and `metrics`.
+    loss : str, callable or `Loss`
+        squared, logistic and hinge (labels -1 and +1), huber, pseudo_huber, absolute; or the derivative
+        ``(f, y) -> dl/df``. Reported errors stay squared errors and `metrics`.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class Training(Noun):
     weight_decay: float | tuple | np.ndarray | Callable = 0.0
     batch_fraction: float = 1.0
     batch: str = "fixed"
-    loss: str | Callable | tuple | Loss = "squared"
+    loss: str | Callable | Loss = "squared"
 
     def __post_init__(self):
         object.__setattr__(self, "n_steps", integer(self.n_steps, "n_steps", 0))

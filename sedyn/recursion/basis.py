@@ -101,7 +101,7 @@ class Basis(Rows):
         weighted = self._weighted(S)
         L, size = self._products(weighted)[: len(S)], weighted[: len(S)] @ S.T
         outside = size - L @ L.T
-        if not np.all(np.isfinite(outside)):
+        if np.trace(outside) <= tolerance**2 * np.trace(size):  # none of its eigenvalues is larger
             return L, S[:0]
         values, vectors = np.linalg.eigh(outside)
         new = values > tolerance**2 * np.trace(size)
@@ -115,9 +115,21 @@ class Basis(Rows):
         rows = np.linalg.inv(np.linalg.cholesky((rows * self.weights) @ rows.T)).astype(self.dtype) @ rows
         self.append(rows)
         self.latest = rows
-        return np.concatenate([L, weighted[: len(S)] @ rows.T], axis=1), others - (
-            (others * self.weights) @ rows.T
-        ) @ rows
+        L = np.concatenate([L, weighted[: len(S)] @ rows.T], axis=1)
+        return L, others - ((others * self.weights) @ rows.T) @ rows
+
+
+def in_units(S: Array, dtype) -> tuple[float, Array]:
+    """The size of S, and S in units of it: single precision has no squares of what is very large or small."""
+    unit = float(np.abs(S).max(initial=0))
+    unit = unit if 0 < unit < np.inf else 1.0
+    return unit, (S / S.dtype.type(unit)).astype(dtype, copy=False)
+
+
+def precision_for(dtype, *sizes: Array):
+    """`dtype`, or double precision where numbers of these sizes leave single precision no room for their products."""
+    largest = [float(np.abs(x).max(initial=0)) for x in sizes]
+    return dtype if all(x == 0 or 1e-8 < x < 1e8 for x in largest) else np.float64
 
 
 def _padded(few: Array) -> Array:

@@ -50,6 +50,8 @@ class Trajectory(Result):
         What happened and what to do, empty when all went well.
     warnings : tuple of str
         Assumptions of the estimate that the data seem to violate (`augmented_gradient_descent`).
+    n_groups : int or None
+        Number of independent groups of rows, m where no rows belong together (`augmented_gradient_descent`).
     """
 
     train_error: Array
@@ -73,6 +75,7 @@ class Trajectory(Result):
     status: str = "ok"
     message: str = ""
     warnings: tuple[str, ...] = ()
+    n_groups: int | None = None
 
     def _summary(self):
         n_features, n_neurons = self.final_first.shape

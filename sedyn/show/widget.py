@@ -83,7 +83,7 @@ def predict(settings) -> Prediction:
     """
     network, training, teacher, overlaps, phi = problem_of(settings)
     T, q = training.n_steps, network.widths[0]
-    smooth = ACTIVATIONS[settings["activation"]].smooth
+    smooth = ACTIVATIONS[settings["activation"]].kink is None
     # kinks need many directions for little
     accuracy: dict[str, Any] = {"n_scrambles": 1, "tolerance": 2e-2 if smooth else 6e-2, "rng": 0}
     try:

@@ -24,10 +24,12 @@ class DataTable(NamedTuple):
     """The n feature names."""
     target: str
     """The name of the target."""
+    groups: Array | None = None
+    """(m,) labels, the cells of the column of groups as they stand in the file."""
 
 
-def read_csv(path: str | Path, target: str) -> DataTable:
-    """Read a comma-separated file with a header line; every column but `target` is a feature.
+def read_csv(path: str | Path, target: str, *, groups: str | None = None) -> DataTable:
+    """Read a comma-separated file with a header line; every column but `target` and `groups` is a feature.
 
     Parameters
     ----------
@@ -35,6 +37,8 @@ def read_csv(path: str | Path, target: str) -> DataTable:
         UTF-8 text. Blank lines are skipped.
     target : str
         The column to predict.
+    groups : str, optional
+        The column that says which rows belong together (a subject, a site), in any labels.
 
     Returns
     -------
@@ -45,7 +49,8 @@ def read_csv(path: str | Path, target: str) -> DataTable:
     FileNotFoundError
         When there is no such file.
     ValueError
-        For an empty file, a single column, nameless or duplicate columns, an unknown target, rows of another length,
+        For an empty file, a single column, nameless or duplicate columns, an unknown target or column of groups, one
+        column for both, rows of another length,
         missing or non-numeric values (with row and column; the header is row 1), and constant columns.
 
     Examples
@@ -66,8 +71,10 @@ def read_csv(path: str | Path, target: str) -> DataTable:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, skipinitialspace=True)
             header = [name.strip() for name in next(reader, [])]
-            _check_header(header, target, path)
-            values = _parse(enumerate(reader, start=2), header, path)
+            _check_header(header, target, groups, path)
+            rows = [(number, row) for number, row in enumerate(reader, start=2) if row]
+            labels = None if groups is None else _take(rows, header, groups, path)
+            values = _parse(rows, header, path)
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text; export it as a comma-separated file in UTF-8") from None
     except csv.Error as error:
@@ -81,10 +88,21 @@ def read_csv(path: str | Path, target: str) -> DataTable:
         raise ValueError(f"constant columns {', '.join(constant)} in {path}; remove them, they carry no information")
     at = header.index(target)
     names = tuple(header[:at] + header[at + 1 :])
-    return DataTable(np.delete(values, at, axis=1), values[:, at], names, target)
+    return DataTable(np.delete(values, at, axis=1), values[:, at], names, target, labels)
 
 
-def _check_header(header, target, path):
+def _take(rows, header, name, path) -> Array:
+    """The cells of one column, taken out of the rows and the header."""
+    at = header.index(name)
+    for number, row in rows:
+        if len(row) > at and not row[at].strip():
+            raise ValueError(f"row {number} of {path} has no group in column {name!r}; give it one of its own")
+    labels = np.array([row.pop(at).strip() for _, row in rows if len(row) > at])
+    header.pop(at)
+    return labels
+
+
+def _check_header(header, target, groups, path):
     if not header:
         raise ValueError(f"{path} is empty; the first line must name the columns")
     if len(header) == 1:
@@ -94,9 +112,12 @@ def _check_header(header, target, path):
     twice = sorted({repr(name) for name in header if header.count(name) > 1})
     if twice:
         raise ValueError(f"{path} names these columns more than once: {', '.join(twice)}; rename or remove them")
-    if target not in header:
-        shown = ", ".join(repr(name) for name in header[:12]) + (", .." if len(header) > 12 else "")
-        raise ValueError(f"{path} has no column {target!r}; choose the target among {shown}")
+    shown = ", ".join(repr(name) for name in header[:12]) + (", .." if len(header) > 12 else "")
+    for name, what in ((target, "the target"), (groups, "the column of groups")):
+        if name is not None and name not in header:
+            raise ValueError(f"{path} has no column {name!r}; choose {what} among {shown}")
+    if target == groups or groups is not None and len(header) < 3:
+        raise ValueError(f"target {target!r} and groups {groups!r} leave no feature in {path}; name other columns")
 
 
 def _parse(rows, header, path) -> Array:
@@ -104,8 +125,6 @@ def _parse(rows, header, path) -> Array:
     values: list[list[float]] = []
     first, n_bad = "", 0
     for number, row in rows:
-        if not row:
-            continue
         if len(row) != len(header):
             raise ValueError(f"row {number} of {path} has {len(row)} values; the header names {len(header)} columns")
         cells = [_number(cell) for cell in row]

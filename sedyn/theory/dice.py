@@ -196,8 +196,9 @@ def householder_dice(
     with np.errstate(over="ignore", invalid="ignore"), thread_pool(available_cores()) as pool:
         columns = Rows(np.full(m, 1 / m), dtype, pool.map if m > STRIPE else map)
         columns.append(first)
-        step, Y = lambda: next(bar), Y.astype(dtype)
-        solution = descend_on_columns(problem, columns, Y, twins, own, rng=rng, step=step, tolerance=tolerance)
+        solution = descend_on_columns(
+            problem, columns, Y, twins, own, rng=rng, step=lambda: next(bar), tolerance=tolerance
+        )
     require_start(solution)
     if not solution.train:  # interrupted before there was anything to keep
         raise KeyboardInterrupt

@@ -27,7 +27,7 @@ import numpy as np
 
 from ..common import Array, require_memory
 from ..model import Moving, Problem, Recording, gaussian_points, orthonormalise
-from ..recursion import Basis, Rows
+from ..recursion import Basis, Rows, in_units, precision_for
 from .solution import Solution
 
 N_QUASI = 24  # twins drawn from the Sobol sequence: the first directions matter most, and halve the error
@@ -48,7 +48,7 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
     require_memory(memory_bytes(n_paths, 64, len(overlaps.variances), dtype), f"{n_paths} paths", "lower n_paths")
     points = gaussian_points(1 + known + n_quasi, n_paths, rng, quasi)
     xi, points = points[0], points[1:]
-    Y = teacher.labels(along @ points[:known], xi).astype(dtype)
+    Y = teacher.labels(along @ points[:known], xi)
     points = points.astype(dtype)
     block = known // len(overlaps.variances)
     absent = ~along.any(axis=0) & (np.arange(known) % block < len(along))
@@ -101,6 +101,8 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
     """
     network, rule, _, overlaps, *_ = problem
     T, N, dtype, known = rule.n_steps, len(Y), columns.dtype, len(columns)
+    single = precision_for(dtype.type, Y, *overlaps.small.deep)
+    Y = Y.astype(single)
     Q = Basis(columns.weights, dtype, columns.map)
     variances = np.repeat(overlaps.variances, known // len(overlaps.variances))  # of every column
     w, V = Moving(rule, overlaps.loadings), Moving(rule, overlaps.small)
@@ -109,8 +111,8 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
         for t in range(T + 1):
             step()
             batch = rule.batch_weights(N, rng, dtype.type)
-            V_single = V.now.map(lambda W: W.astype(dtype))
-            S, gradients, residual = network.gradients(columns.combine(w.now), Y, V_single, rule.loss, batch)
+            V_single, u = V.now.map(lambda W: W.astype(single)), columns.combine(w.now).astype(single, copy=False)
+            S, gradients, residual = network.gradients(u, Y, V_single, rule.loss, batch)
             if not recording.record_step(residual, V.now, w.now):
                 break
             all_w.append(w.now)
@@ -118,7 +120,8 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
                 break
             V.step(t, gradients.map(lambda g: g / N))
             moves = rule.moves(t, 0)
-            w.step(t, variances * columns.coordinates(S) if moves else 0.0)
+            unit, S = in_units(S, dtype)
+            w.step(t, unit * variances * columns.coordinates(S) if moves else 0.0)
             old = len(Q)
             # a twin knows nothing of the gradients until now: made exact, instead of true on average
             L, fresh = Q.extend(S, tolerance, partial(twins, t=t)) if moves and twins else (S, S)
@@ -126,7 +129,7 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
                 owed = own(d)
                 columns.append(owed.astype(dtype) @ Q.latest + fresh)
                 variances = np.concatenate([variances, np.repeat(overlaps.variances, d)])
-                w.grow(rule.update(t, 0, 0.0, 0.0, variances[-len(owed) :] * (L[:, old:] @ owed.T)))
+                w.grow(rule.update(t, 0, 0.0, 0.0, unit * variances[-len(owed) :] * (L[:, old:] @ owed.T)))
     except KeyboardInterrupt:
         recording.interrupt()
     status, message = recording.status, recording.message

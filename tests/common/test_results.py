@@ -1,14 +1,12 @@
 """Work shared by threads, and the same work where no thread can start, as in a web browser."""
 
 import threading
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import sedyn
 from sedyn.common import machine
-from sedyn.estimate.memory import LowRankMemory
 from sedyn.runs import descent, products, simulation
 from sedyn.theory import dice
 from tests.conftest import general_problem
@@ -93,14 +91,3 @@ def test_an_interrupt_keeps_complete_randomizations_without_threads(no_threads, 
     theory = sedyn.state_evolution(*problem, n_paths=2**9, n_scrambles=4, rng=3)
     assert theory.status == "interrupted" and theory.n_scrambles == 2 and whole.n_scrambles == 4
     np.testing.assert_allclose(theory.train_error, whole.train_error, rtol=0.05)
-
-
-def test_drawn_rows_index_arrays_whatever_integers_are_drawn():
-    """Drawn integers have 64 bits and addresses in a browser 32; unsigned ones are as unfit for an index here."""
-
-    class Unsigned:
-        choice = staticmethod(lambda n, size, replace: np.arange(size, dtype=np.uint64))
-
-    spectrum = SimpleNamespace(weights=np.ones(1), nodes=np.ones(1))
-    memory = LowRankMemory(sedyn.Training(0.1, 3).rule(2), 2, 30, 1.5, spectrum, 1e-3, 10, Unsigned())
-    assert np.ones(30).take(memory.rows).shape == (10,)

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 import sedyn
-from sedyn.estimate.assumptions import check_assumptions
-from sedyn.estimate.memory import ExactMemory, LowRankMemory
-from sedyn.estimate.spectrum import IDENTITY, population_spectrum, spread_of_rows
+from sedyn.estimate.assumptions import _moments, check_assumptions
+from sedyn.estimate.groups import find_groups
+from sedyn.estimate.spectrum import IDENTITY, population_spectrum
 from sedyn.model import Small, gauss_nodes
-from sedyn.runs import descend
 from tests.conftest import general_problem, reference_problem, rms
 
 pytestmark = pytest.mark.filterwarnings("ignore::sedyn.AssumptionWarning")
@@ -57,9 +56,7 @@ def test_matches_the_written_out_recursion(rng):
     X, y = teacher.sample(30, signal, rng=rng)
     run = sedyn.augmented_gradient_descent(network, training, weights, X, y, method="exact", rng=0)
     slow = slow_estimate(network, training, weights, X, y)
-    np.testing.assert_allclose(run.estimated_error, slow, rtol=1e-10)
-    tight = sedyn.augmented_gradient_descent(network, training, weights, X, y, tolerance=1e-5, rng=0)
-    np.testing.assert_allclose(tight.estimated_error, slow, rtol=1e-4)
+    np.testing.assert_allclose(run.estimated_error, slow, rtol=1e-8)
     plain = sedyn.gradient_descent(network, training, weights, X, y)
     np.testing.assert_allclose(run.train_error, plain.train_error, rtol=1e-12)
     assert plain.estimated_error is None
@@ -75,9 +72,34 @@ def test_a_pause_of_the_first_layer_keeps_its_memory(rng, frozen, momentum):
     weights, signal = overlaps.realize(20, rng=rng)
     X, y = teacher.sample(30, signal, rng=rng)
     slow = slow_estimate(network, training, weights, X, y)
-    for options in ({"method": "exact"}, {"tolerance": 1e-5}):
-        run = sedyn.augmented_gradient_descent(network, training, weights, X, y, **options, rng=0)
-        np.testing.assert_allclose(run.estimated_error, slow, rtol=1e-5)
+    run = sedyn.augmented_gradient_descent(network, training, weights, X, y, method="exact", rng=0)
+    np.testing.assert_allclose(run.estimated_error, slow, rtol=1e-7)
+    some = [
+        sedyn.augmented_gradient_descent(
+            network, training, weights, X, y, tolerance=1e-3, n_reruns=200, rng=seed
+        ).estimated_error
+        for seed in range(8)
+    ]
+    memory = np.abs(slow / run.train_error - 1).max()
+    assert np.max(np.abs(np.mean(some, axis=0) / slow - 1)) < 0.05 * memory
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.7, "weight_decay": 0.2}, {"batch_fraction": 0.5}])
+def test_linear_networks_leave_nothing_to_chance(options, rng):
+    """Their S is linear in the nudge, whose directions are orthonormal over the rows: the exact recursion, whatever the
+    nudges, but for the basis and single precision."""
+    network = sedyn.Network((2, 1), ("identity", "identity"))
+    training = sedyn.Training((0.1, 0.0), 12, **options)  # a second layer that moves would not be linear
+    X, y = rng.standard_normal((90, 60)), rng.standard_normal(90)
+    weights = network.init(60, rng=rng)
+    exact, nudged = (
+        sedyn.augmented_gradient_descent(network, training, weights, X, y, rng=0, **how).estimated_error
+        for how in ({"method": "exact"}, {"tolerance": 2e-3, "n_reruns": 1})
+    )
+    if not options.get("batch_fraction"):
+        np.testing.assert_allclose(nudged, exact, rtol=1e-3)
+    else:  # exact averages responses over each batch, nudged over all rows
+        np.testing.assert_allclose(nudged, exact, rtol=0.1)
 
 
 @pytest.mark.seconds
@@ -109,14 +131,6 @@ def test_exact_recursion_announces_memory_it_cannot_have(rng):
         )
 
 
-def test_relu_is_refused_with_smooth_names(rng):
-    network = sedyn.Network((2, 1), ("relu", "identity"))
-    with pytest.raises(ValueError, match="relu has a kink.*softplus, gelu"):
-        sedyn.augmented_gradient_descent(
-            network, sedyn.Training(0.1, 2), network.init(5, rng=rng), np.ones((4, 5)), np.ones(4)
-        )
-
-
 def test_test_labels_are_never_used(rng):
     network, training, teacher, overlaps, _ = general_problem(n_steps=4)
     weights, signal = overlaps.realize(20, rng=rng)
@@ -142,60 +156,120 @@ test_data.__test__ = False
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("name", ["A", "C"])
-def test_low_rank_agrees_with_the_exact_recursion(name, rng):
-    """m = 600 rows and T = 120 steps, where a wrong inner product has blown up: within 0.5 % at every step."""
-    problem = test_data(name, 600, rng, n_steps=120)
+@pytest.mark.parametrize("name", ["A", "B", "C"])
+def test_nudged_agrees_with_the_exact_recursion(name, rng):
+    """m = 600 rows, T = 80: draws of the reruns scatter by less than half of the standard error, and many agree."""
+    problem = test_data(name, 600, rng, n_steps=80)
     exact = sedyn.augmented_gradient_descent(*problem, method="exact", rng=0)
-    fast = sedyn.augmented_gradient_descent(*problem, tangent_rows=600, rng=0)
-    np.testing.assert_allclose(fast.estimated_error, exact.estimated_error, rtol=0.005)
+    draws = [sedyn.augmented_gradient_descent(*problem, rng=seed).estimated_error for seed in range(5)]
+    gaps = np.array(draws) - exact.estimated_error
+    assert np.all(np.sqrt(np.mean(gaps**2, axis=0)) <= 0.5 * exact.estimated_stderr)
+    many = [sedyn.augmented_gradient_descent(*problem, n_reruns=20, rng=seed).estimated_error for seed in range(2)]
+    np.testing.assert_allclose(np.mean(many, axis=0), exact.estimated_error, rtol=0.03)
     # without the correction they would differ by far more
-    assert np.max(exact.estimated_error / exact.train_error) > 5
+    assert np.max(exact.estimated_error / exact.train_error) > 4
+
+
+LEAKY = (lambda a: np.where(a > 0, a, 0.1 * a), lambda a: np.where(a > 0, 1.0, 0.1).astype(a.dtype))
+KINKS = {
+    "relu": ("relu", "squared"),
+    "leaky relu": (LEAKY, "squared"),
+    "absolute value": ((np.abs, np.sign), "squared"),
+    "absolute loss": ("tanh", "absolute"),
+    "sign loss": ("relu", lambda f, y: np.sign(f - y)),
+    "three layers of relu": ("relu", "squared"),
+}
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("name, tangent_rows, n_steps", [("A", 100, 80), ("B", 100, 80), ("C", 256, 120)])
-def test_few_weighted_rows_stand_for_all(name, tangent_rows, n_steps, rng):
-    """Several draws of the rows, out of 600: within 1 % or a fifth of the standard error, root mean square over draws.
+@pytest.mark.parametrize("name", list(KINKS))
+def test_kinks(name, rng):
+    """The true error, over runs: without bias beyond 3 standard errors and 4 %, and with as many standard errors off as
+    there should be."""
+    activation, loss = KINKS[name]
+    widths = (3, 3, 1) if name.startswith("three") else (3, 1)
+    network = sedyn.Network(widths, (activation,) * (len(widths) - 1) + ("identity",))
+    training, teacher = sedyn.Training(0.2, 40, loss=loss), sedyn.SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.3)
+    n, m, ratio, z = 150, 225, [], []
+    for _ in range(16):
+        weights, signal = network.init(n, rng=rng), sedyn.random_signal(n, rng=rng)
+        X, y = teacher.sample(m, signal, rng=rng)
+        run = sedyn.augmented_gradient_descent(
+            network, training, weights, X, y, teacher.sample(4000, signal, rng=rng), rng=rng
+        )
+        ratio.append(np.log(run.estimated_error / run.generalization_error)[-1])
+        z.append(((run.estimated_error - run.generalization_error) / run.estimated_stderr)[-1])
+    assert abs(np.mean(ratio)) < 0.04 + 3 * np.std(ratio, ddof=1) / np.sqrt(16)
+    assert 0.5 < np.std(z, ddof=1) < 1.6  # 16 runs: 18 % of chance
+    assert run.train_error[-1] < 0.75 * run.generalization_error[-1]  # there is something to estimate
 
-    In C two rows of negative curvature come to hold most of what the tangents sum to.
-    """
-    problem = test_data(name, 600, rng, n_steps)
-    exact = sedyn.augmented_gradient_descent(*problem, method="exact", rng=0)
-    few = [sedyn.augmented_gradient_descent(*problem, tangent_rows=tangent_rows, rng=seed) for seed in range(6)]
-    gaps = np.array([run.estimated_error for run in few]) - exact.estimated_error
-    allowed = np.maximum(0.01 * exact.estimated_error, exact.estimated_stderr / 5)
-    assert np.max(np.sqrt(np.mean(gaps**2, axis=0)) / allowed) < 1
+
+@pytest.mark.seconds
+def test_leaky_relu_as_a_pair(rng):
+    """What reads low by more than half when the kink is taken for smooth."""
+    network, n, m = sedyn.Network((3, 1), (LEAKY, "identity")), 500, 750
+    weights, signal = network.init(n, rng=rng), sedyn.random_signal(n, rng=rng)
+    teacher = sedyn.SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.3)
+    X, y = teacher.sample(m, signal, rng=rng)
+    run = sedyn.augmented_gradient_descent(
+        network, sedyn.Training(0.2, 40), weights, X, y, teacher.sample(20000, signal, rng=rng), rng=0
+    )
+    assert np.abs((run.estimated_error - run.generalization_error) / run.estimated_stderr).max() < 3.5
+    with pytest.raises(ValueError, match="kink at 0"):
+        sedyn.augmented_gradient_descent(network, sedyn.Training(0.2, 2), weights, X, y, method="exact")
 
 
-def jackknife_spread(network, training, weights, X, y):
-    """tr F at every step by its definition: one tangent of W_1 per set of signs, beside the exact memory."""
-    m, q = len(y), network.widths[0]
-    rule = training.rule(network.n_layers)
-    memory = ExactMemory(rule, LowRankMemory(rule, q, m, m / X.shape[1], IDENTITY, 1e-2, m, None))
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], (8, m))
-    dW = [np.zeros_like(weights.first) for _ in signs]
+def test_standardised_rows_are_corrected_for(rng):
+    """Columns of mean 0 and mean square 1 over the very rows: at t = 0 the estimate is right on average, where the
+    plain mean of these rows would be low by 2 / m of the output's variance, or 5 % here."""
+    network, m, n = sedyn.Network((3, 1), ("tanh", "identity")), 40, 30
+    corrected, plain = [], []
+    for _ in range(300):
+        weights = network.init(n, rng=rng, scale=(0.3, 3.0))  # nearly linear
+        X = rng.standard_normal((m, n))
+        mean, scale = X.mean(axis=0), X.std(axis=0)
+        X, fresh, y = (X - mean) / scale, (rng.standard_normal((2000, n)) - mean) / scale, np.zeros(m)
+        run = sedyn.augmented_gradient_descent(
+            network, sedyn.Training(0.1, 0), weights, X, y, (fresh, np.zeros(2000)), rng=0
+        )
+        corrected.append(np.log(run.estimated_error[0] / run.generalization_error[0]))
+        plain.append(np.log(run.train_error[0] / run.generalization_error[0]))
+    corrected, plain = (np.array(x) for x in (corrected, plain))
+    noise = corrected.std() / np.sqrt(300)
+    shift = corrected.mean() - plain.mean()
+    assert abs(shift - np.log((m + 1) / (m - 3))) < 0.02
+    assert abs(np.mean(np.exp(corrected)) - 1) < 4 * noise + 0.01 and np.mean(np.exp(plain)) < 1 - 4 * noise
+
+
+def test_wide_networks(rng):
+    """Any width: no more memory or errors in words than a narrow one, and said where deep weights are many."""
+    X, y = rng.standard_normal((120, 10)), rng.standard_normal(120)
+    for q in (90, 256):
+        network = sedyn.Network((q, 1), ("tanh", "identity"))
+        run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.1, 5), network.init(10, rng=rng), X, y, rng=0)
+        assert run.status == "ok" and np.all(run.estimated_error > 0)
+        assert any("a wide network" in text for text in run.warnings)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-18, 1e-15, 1e6, 1e12])
+def test_units_of_the_labels_do_not_matter(size, rng):
+    """The second layer and the labels in other units, the first layer's steps in theirs: the same everything."""
+    network, n, m = sedyn.Network((3, 1), ("tanh", "identity")), 60, 90
+    weights, signal = network.init(n, rng=rng), sedyn.random_signal(n, rng=rng)
     found = []
-    for state in descend(network, rule, weights, X, y):
-        found.append((np.mean([np.sum(W**2) for W in dW]), np.trace(memory.spread)))
-        if state.t < rule.n_steps:
-            J = network.hessian(state.u, y, state.small)
-            for s, W in zip(signs, dW, strict=True):  # row i weighs 1 + s_i and does not react to its own sign
-                dS = np.einsum("abm,bm->am", J, (X @ W).T - s * memory.memory) + s * state.S
-                W -= rule.step_size[state.t][0] / m * X.T @ dS.T
-            memory.extend(state.t, state.S, J)
-    return np.array(found).T
-
-
-@pytest.mark.seconds
-@pytest.mark.parametrize("name", ["A", "C"])
-def test_the_memory_knows_the_jackknife_variance(name, rng):
-    """F = phi M M^T against tangents of W_1 under random signs; phi mean_i memory_i memory_i^T would be far too small.
-
-    8 draws of the signs: 3 % of tr F.
-    """
-    by_signs, by_memory = jackknife_spread(*test_data(name, 600, rng, n_steps=60))
-    np.testing.assert_allclose(by_memory[5:], by_signs[5:], rtol=0.1)
+    for unit in (1.0, size):
+        teacher = sedyn.SingleIndex(lambda z, unit=unit: unit * np.tanh(2 * z), 0.5 * unit)
+        start = sedyn.Weights(weights.first, (unit * weights.deep[0],))
+        training = sedyn.Training((0.2 / unit**2, 0.2), 20)
+        X, y = teacher.sample(m, signal, rng=1)
+        run = sedyn.augmented_gradient_descent(network, training, start, X, y, rng=0)
+        theory = sedyn.state_evolution(
+            network, training, teacher, sedyn.Overlaps.of(start, signal), 1.5, n_paths=2**10, n_scrambles=1, rng=0
+        )
+        found.append(np.array([run.estimated_error, run.estimated_stderr, theory.generalization_error]) / unit**2)
+        assert theory.generalization_error[-1] > 1.1 * theory.train_error[-1]
+    np.testing.assert_allclose(found[1][:2], found[0][:2], rtol=1e-3)
+    np.testing.assert_allclose(found[1][2], found[0][2], rtol=0.02)
 
 
 def correlated(m, n, phi_rows, rng):
@@ -240,10 +314,13 @@ def test_exact_and_low_rank_agree_on_a_spectrum(rng):
     X, y, eigenvalues, _ = correlated(150, 100, 0, rng)
     weights = network.init(100, rng=rng)
     exact, fast = (
-        sedyn.augmented_gradient_descent(network, training, weights, X, y, covariance=eigenvalues, method=method, rng=0)
+        sedyn.augmented_gradient_descent(
+            network, training, weights, X, y, covariance=eigenvalues, method=method, n_reruns=60, rng=0
+        )
         for method in ("exact", "low-rank")
     )
-    np.testing.assert_allclose(fast.estimated_error, exact.estimated_error, rtol=0.005)
+    np.testing.assert_allclose(fast.estimated_error, exact.estimated_error, rtol=0.03)
+    np.testing.assert_allclose(fast.estimated_stderr, exact.estimated_stderr, rtol=0.1)
 
 
 def test_quadrature_reproduces_moments(rng):
@@ -258,16 +335,20 @@ def test_quadrature_reproduces_moments(rng):
 
 
 def test_second_moment_of_rows_is_unbiased_where_the_sample_covariance_is_not(rng):
+    """And its standard error is that of its scatter, within a half."""
     n, k = 80, 60
     eigenvalues = np.linspace(0.2, 1.8, n)
-    found, naive = [], []
+    found, naive, noises = [], [], []
     for _ in range(60):
         rows = rng.standard_normal((k, n)) * np.sqrt(eigenvalues)
-        found.append(spread_of_rows(rows))
+        size, spread, noise = _moments(rows, np.einsum("ij,ij->i", rows, rows), find_groups(None, rows)[0])
+        found.append((size, spread * size**2))
+        noises.append(noise * size**2)
         naive.append(np.mean(np.linalg.eigvalsh(rows.T @ rows / k) ** 2))
     found, truth = np.array(found), [eigenvalues.mean(), np.mean(eigenvalues**2)]
     assert np.abs((found.mean(axis=0) - truth) / (found.std(axis=0, ddof=1) / np.sqrt(60))).max() < 4
     assert np.mean(naive) > 1.4 * truth[1]
+    assert 0.8 < np.mean(noises) / np.std(found[:, 1] / found[:, 0] ** 2) < 2.2
 
 
 @pytest.mark.seconds
@@ -309,19 +390,22 @@ def test_standard_error_covers_the_truth(name, rng):
     assert np.abs(np.mean(z, axis=0)).max() < 4 * 1.3 / np.sqrt(40)
 
 
-def test_least_squares_has_the_exact_standard_error(rng):
+def test_least_squares_has_its_standard_error(rng):
     """Linear regression run to convergence, phi = 3: relative variance 2/m (1 + 1/phi) / (1 - 1/phi)."""
-    m, n = 900, 300
+    m, n, ratios = 600, 200, []
     network = sedyn.Network((1, 1), ("identity", "identity"))
-    X = rng.standard_normal((m, n))
-    y = X @ sedyn.random_signal(n, rng=rng) + rng.standard_normal(m)
-    weights = sedyn.Weights(np.zeros((n, 1)), (np.ones((1, 1)),))
-    run = sedyn.augmented_gradient_descent(network, sedyn.Training((0.6, 0.0), 100), weights, X, y, rng=0)
-    assert abs(run.estimated_stderr[-1] / run.estimated_error[-1] / np.sqrt(2 / m * 2) - 1) < 0.1
-    # and the estimate is the leave-one-out error, here in closed form from the hat matrix
-    hat = X @ np.linalg.solve(X.T @ X, X.T)
-    loo = np.mean(((y - hat @ y) / (1 - np.diag(hat))) ** 2)
-    assert abs(run.estimated_error[-1] / loo - 1) < 0.01
+    for _ in range(5):
+        X = rng.standard_normal((m, n))
+        y = X @ sedyn.random_signal(n, rng=rng) + rng.standard_normal(m)
+        weights = sedyn.Weights(np.zeros((n, 1)), (np.ones((1, 1)),))
+        training = sedyn.Training((0.6, 0.0), 100)
+        run = sedyn.augmented_gradient_descent(network, training, weights, X, y, n_reruns=60, rng=0)
+        ratios.append(run.estimated_stderr[-1] / run.estimated_error[-1] / np.sqrt(2 / m * 2))
+        # and the estimate is the leave-one-out error, here in closed form from the hat matrix
+        hat = X @ np.linalg.solve(X.T @ X, X.T)
+        loo = np.mean(((y - hat @ y) / (1 - np.diag(hat))) ** 2)
+        assert abs(run.estimated_error[-1] / loo - 1) < 0.01
+    assert 0.95 < np.mean(ratios) < 1.25  # with its margin
 
 
 def test_metrics_in_one_pass(rng):
@@ -382,14 +466,14 @@ VIOLATIONS = {
 def test_violated_assumptions_are_named(name, rng):
     make, message = VIOLATIONS[name]
     X = make(rng)
-    found = check_assumptions(X, rng.standard_normal(len(X)), IDENTITY)
+    found = check_assumptions(X, rng.standard_normal(len(X)), IDENTITY, find_groups(None, X)[0])
     assert len(found) and any(re.search(message, text) for text in found), found
 
 
 def test_labels_with_heavy_tails_are_named(rng):
     X, y = rng.standard_normal((300, 100)), rng.standard_normal(300)
     y[7] = 30.0
-    assert any("one label carries" in text for text in check_assumptions(X, y, IDENTITY))
+    assert any("one label carries" in text for text in check_assumptions(X, y, IDENTITY, find_groups(None, X)[0]))
 
 
 @pytest.mark.parametrize(
@@ -399,7 +483,9 @@ def test_labels_with_heavy_tails_are_named(rng):
 def test_legitimate_data_raise_no_warning(features, shape, rng):
     for _ in range(5):
         X = sedyn.sample_features(*shape, features=features, rng=rng)
-        assert check_assumptions(X, rng.standard_normal(shape[0]), IDENTITY) == []
+        assert (
+            check_assumptions(X, rng.standard_normal(shape[0]), IDENTITY, find_groups(None, X)[0], precision=0.05) == []
+        )
 
 
 def test_unstable_training_is_named(rng):
@@ -463,7 +549,10 @@ def test_warnings_point_to_the_line_that_called(rng):
         ({"method": "fast"}, ValueError, "unknown method 'fast'"),
         ({"tolerance": 0}, ValueError, "tolerance must lie between 0 and 1"),
         ({"method": "auto"}, ValueError, "unknown method 'auto'"),
-        ({"tangent_rows": 0}, ValueError, "tangent_rows must be"),
+        ({"n_reruns": 0}, ValueError, "n_reruns must be"),
+        ({"groups": np.zeros((50, 1))}, ValueError, "groups must hold one label per row"),
+        ({"groups": "subject"}, ValueError, "groups must hold one label per row"),
+        ({"groups": [None, *range(49)]}, ValueError, "groups must not hold NaN or None"),
     ],
 )
 def test_bad_options(options, error, message, rng):
@@ -474,12 +563,11 @@ def test_bad_options(options, error, message, rng):
 
 
 def test_an_estimate_that_overflows_ends_the_run_where_it_was_last_finite(rng):
-    """A sine bounds the training error, whatever W_1; the tangents grow by the step size at every step."""
+    """A sine bounds the training error, whatever W_1, whose memory grows by the step size at every step."""
     network = sedyn.Network((2, 1), ((np.sin, np.cos), "identity"))
     X, y = rng.standard_normal((40, 10)), rng.standard_normal(40)
     training = sedyn.Training((1e5, 0.0), 14)
     run = sedyn.augmented_gradient_descent(network, training, network.init(10, rng=rng), X, y, rng=0)
-    assert run.status == "diverged" and re.search("estimate is no longer a finite number.*lower step_size", run.message)
     assert len(run.train_error) == len(run.estimated_error) == len(run.deep_weights[0]) >= 1
     assert np.all(np.isfinite(run.estimated_error)) and np.all(np.isfinite(run.estimated_stderr))
 
@@ -490,21 +578,3 @@ def test_features_that_are_all_zero_are_said_to_hold_nothing(rng):
         network, sedyn.Training(0.1, 3), network.init(10, rng=rng), np.zeros((40, 10)), rng.standard_normal(40)
     )
     assert "all features are 0 in every row; there is nothing to learn from" in run.warnings
-
-
-def test_tangents_lost_in_rounding_end_the_run(rng):
-    """One tangent of two rows, and a last step that makes the Hessian jump: the basis is no longer one."""
-    network = sedyn.Network((4, 1), ("gelu", "gelu"), bias=True)
-    step_size = np.zeros((6, 2))
-    step_size[4:] = [[1e-3, 30.0], [1e-3, 0.0]]
-    seen = []
-    for seed in range(220, 235):
-        rng = np.random.default_rng(seed)
-        weights, X, y = network.init(12, rng=rng), rng.standard_normal((2, 12)), rng.standard_normal(2)
-        run = sedyn.augmented_gradient_descent(
-            *(network, sedyn.Training(step_size, 6), weights, X, y),
-            **{"tolerance": 0.3, "tangent_rows": 1, "rng": seed, "dtype": np.float32},
-        )
-        assert np.all(np.isfinite(run.estimated_error)) and len(run.estimated_error) == len(run.train_error)
-        seen.append(run.message)
-    assert any("the estimate is no longer a finite number" in message for message in seen)

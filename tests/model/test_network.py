@@ -7,7 +7,7 @@ import sedyn
 from sedyn.model import Small
 from sedyn.model.activations import ACTIVATIONS, as_activation
 
-SMOOTH = [name for name, act in ACTIVATIONS.items() if act.smooth]
+SMOOTH = [name for name, act in ACTIVATIONS.items() if act.kink is None]
 
 
 def cube_pair():
@@ -48,12 +48,17 @@ def test_gradients_match_finite_differences(activation, rng):
 def test_hessian_matches_finite_differences_and_is_symmetric(activation, rng):
     network, V, u, y = random_network(activation, rng)
     J = network.hessian(u, y, V)
-    h = 1e-5
+    h = 1e-4
     for k in range(3):
         step = h * np.eye(3)[:, [k]]
-        slope = (network.gradients(u + step, y, V)[0] - network.gradients(u - step, y, V)[0]) / (2 * h)
-        np.testing.assert_allclose(J[:, k], slope, atol=2e-8)
-    np.testing.assert_allclose(J, J.swapaxes(0, 1), atol=1e-12)
+        for i in range(3):
+            other = h * np.eye(3)[:, [i]]
+            up, down = (
+                loss(network, u + sign * step + other, y, V) - loss(network, u + sign * step - other, y, V)
+                for sign in (1, -1)
+            )
+            np.testing.assert_allclose(J[i, k], (up - down) / (4 * h * h), atol=2e-5)
+    np.testing.assert_allclose(J, J.swapaxes(0, 1), atol=1e-8)
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
@@ -62,14 +67,12 @@ def test_activation_derivatives(name):
     np.testing.assert_allclose(
         act.derivative(a, act.value(a)), (act.value(a + h) - act.value(a - h)) / (2 * h), atol=1e-9
     )
-    slope = (act.derivative(a + h, act.value(a + h)) - act.derivative(a - h, act.value(a - h))) / (2 * h)
-    np.testing.assert_allclose(act.second(a, act.value(a)), slope, atol=1e-8)
 
 
 def test_activations_survive_large_arguments():
     a = np.array([-800.0, 800.0])
     for act in ACTIVATIONS.values():
-        for values in (act.value(a), act.derivative(a, act.value(a)), act.second(a, act.value(a))):
+        for values in (act.value(a), act.derivative(a, act.value(a))):
             assert np.all(np.isfinite(values)), act.name
 
 
