@@ -133,7 +133,9 @@ def augmented_gradient_descent(
             )
         memory = ExactMemory(network, rule, y, n, spectrum)
     else:
-        memory = NudgedMemory(network, rule, y, n, spectrum, tolerance, n_reruns, related, centred, chance)
+        memory = NudgedMemory(
+            network, rule, weights.small, y, n, spectrum, tolerance, n_reruns, related, centred, chance
+        )
     margin = 1 + MARGIN * np.sqrt(max(1.0, T / LONG))
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
     estimates: list[list[float]] = []
@@ -163,10 +165,9 @@ def augmented_gradient_descent(
             recorder.interrupt()
     reached = min(len(errors), len(recorder.small))
     estimated, stderr = np.array(estimates)[:reached], np.array(errors)[:reached]
-    gap = 1 - recorder.train[reached - 1][0] / max(
-        estimated[-1, 0], 1e-300
-    )  # what the memory adds to the training error
-    precision = min(0.25, stderr[-1, 0] / max(estimated[-1, 0], 1e-300) / max(gap, 0.1))
+    final = max(estimated[-1, 0], 1e-300)
+    share = 1 - recorder.train[reached - 1][0] / final  # of the estimate, what the memory adds to the training error
+    precision = min(0.25, stderr[-1, 0] / final / max(share, 0.1))
     n_small = sum(W.size for W in weights.deep) if any(rule.moves(t, 1) for t in range(T)) else 0
     with np.errstate(over="ignore", invalid="ignore"):
         links = suspected_links(X, related)

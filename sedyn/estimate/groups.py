@@ -82,7 +82,7 @@ def find_groups(given, X: Array) -> tuple[Groups, str]:
     Raises ValueError for anything but m labels without gaps.
     """
     m = len(X)
-    index = np.arange(m) if given is None else _labels(given, m)
+    index = group_numbers(given, m)
     same = repeats(X)
     if same is None:
         return Groups(index, X), ""
@@ -96,7 +96,10 @@ def find_groups(given, X: Array) -> tuple[Groups, str]:
     return Groups(joined, X), f"{which} exactly; a row and its repeats are left out together"
 
 
-def _labels(given, m: int) -> Array:
+def group_numbers(given, m: int) -> Array:
+    """The group of each of m rows as a number, from any labels; ValueError for anything but one label per row."""
+    if given is None:
+        return np.arange(m)
     labels = np.asarray(given)
     if labels.shape != (m,):
         raise ValueError(f"groups must hold one label per row, shape ({m},); got {shown(given)}")

@@ -24,9 +24,7 @@ from ..recursion import Basis, Responses, in_units, precision_for
 from .groups import Groups
 from .spectrum import Spectrum
 
-NUDGE = (
-    0.15  # of what one training set moves fresh preactivations by: less is noisy at kinks, more widens them (theory 5)
-)
+NUDGE = 0.15  # of what another training set would do: less is noisy at kinks, more widens the law of U (theory 5)
 NUDGED_ROWS = 3500  # in all reruns together: the bias of the estimate, of order 1 / rows, is then a few percent of it
 LONG = 60  # steps, beyond which that bias grows
 ROOM = 32  # directions to make room for at a time
@@ -45,6 +43,7 @@ class NudgedMemory:
         self,
         network: Network,
         rule: Rule,
+        small: Small,
         y: Array,
         n_features: int,
         spectrum: Spectrum,
@@ -54,14 +53,16 @@ class NudgedMemory:
         centred: bool,
         rng: np.random.Generator,
     ):
-        """`centred`: the columns of X have mean 0 over these rows, so that a constant gradient moves nothing."""
+        """`small` are the weights to begin with, for their size; `centred`: the columns of X have mean 0 over these
+        rows, so that a constant gradient moves nothing."""
         m, q, nodes = len(y), network.widths[0], len(spectrum.nodes)
         few = np.sqrt(m * groups.count) * max(1.0, m / n_features / 2)  # little memory asks for few
         P = n_reruns or max(2, int(NUDGED_ROWS * np.sqrt(max(1.0, rule.n_steps / LONG)) / few))
         self.network, self.rule, self.spectrum, self.tolerance = network, rule, spectrum, tolerance
         self.m, self.q, self.P, self.phi = m, q, P, m / n_features
         self.groups, self.centred, self.rng = groups, centred, rng
-        self.y, self.dtype, self.labels = y, np.float32, y
+        self.y, self.dtype = y, precision_for(np.float32, y, *small.deep)
+        self.labels = np.tile(y.astype(self.dtype), P)
         self._basis = Basis(np.concatenate([np.full(m, 1 / m), np.full(P * m, 1 / (m * P))]), np.float32)
         self._M = Moving(rule, np.zeros((nodes, q, 0)))
         self._natural = np.sqrt(self.phi * spectrum.weights * spectrum.nodes)  # of what each zeta^j stands for
@@ -93,9 +94,6 @@ class NudgedMemory:
         if not np.all(np.isfinite(u)):  # the run has diverged
             self._moved[:] = np.nan
             return
-        if t == 0:
-            self.dtype = precision_for(np.float32, self.y, *V.deep)
-            self.labels = np.tile(self.y.astype(self.dtype), self.P)
         plain = S if batch is None else self.network.gradients(u, self.y, V, self.rule.loss)[0]
         D = self._rerun(u.astype(self.dtype), V.map(lambda W: W.astype(self.dtype))).reshape(self.q, self.P, self.m)
         rows = np.concatenate([S[:, None], (D - plain[:, None]) / NUDGE], axis=1)

@@ -15,7 +15,7 @@ from ..model import Network, Training, Weights
 from ..runs import Trajectory, validate_rows
 from .assumptions import AssumptionWarning
 from .augmented import augmented_gradient_descent
-from .groups import find_groups
+from .groups import group_numbers
 from .spectrum import spectrum_of
 
 
@@ -150,7 +150,7 @@ def tune(
     if not grid:
         raise ValueError("nothing to try: networks, trainings and scales need at least one entry each")
     X, y = validate_rows(X, y)
-    find_groups(groups, X)
+    group_numbers(groups, len(X))
     spectrum_of(covariance, unlabelled, X.shape[1])  # what is wrong with it is no failure of a candidate
     jobs = [
         (*point, X, y, covariance, unlabelled, groups, child)

@@ -101,7 +101,7 @@ class Basis(Rows):
         weighted = self._weighted(S)
         L, size = self._products(weighted)[: len(S)], weighted[: len(S)] @ S.T
         outside = size - L @ L.T
-        if np.trace(outside) <= tolerance**2 * np.trace(size):  # none of its eigenvalues is larger
+        if not np.trace(outside) > tolerance**2 * np.trace(size):  # then no eigenvalue is; nor where S is not finite
             return L, S[:0]
         values, vectors = np.linalg.eigh(outside)
         new = values > tolerance**2 * np.trace(size)

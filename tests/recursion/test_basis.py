@@ -86,3 +86,14 @@ def test_gradients_that_are_not_finite_add_nothing(rng):
     with np.errstate(invalid="ignore"):
         L, _ = Q.extend(np.full((2, 50), np.inf), 1e-2)
     assert len(Q) == 2 and not np.any(np.isfinite(L))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_adds_nothing(bad, rng):
+    basis = Basis(np.full(100, 0.01), np.float32)
+    basis.extend(rng.standard_normal((2, 100)).astype(np.float32), 1e-3)
+    S = np.ones((2, 100), np.float32)
+    S[1, 3] = bad
+    with np.errstate(invalid="ignore"):
+        L, others = basis.extend(S, 1e-3)
+    assert len(basis) == L.shape[1] == 2 and len(others) == 0 and not np.all(np.isfinite(L))
