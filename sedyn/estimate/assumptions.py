@@ -59,7 +59,8 @@ def check_assumptions(
     if m >= 12 and n > 1 and SPREAD_BIAS * (abs(np.log(known / given)) - FIRM * noise / known) > precision / 2:
         found.append(
             f"the features' covariance is not the one given: the spread of its eigenvalues, mean square over squared "
-            f"mean, is {spread:.3g} and should be {given:.3g}; estimate it with unlabelled=X, or whiten the features"
+            f"mean, is {spread:.3g} and should be {given:.3g}; estimate it with unlabelled=X, or whiten the features "
+            "(if rows belong together, name their groups first: linked rows look correlated, too)"
         )
     # rows have nearly equal norms: relative variance 2 tr Sigma^2 / (tr Sigma)^2 for Gaussian features
     excess = norms.var() / norms.mean() ** 2 / (2 * second / (n * mean**2))

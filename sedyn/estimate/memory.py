@@ -82,9 +82,7 @@ class NudgedMemory:
     @property
     def spread(self) -> float:
         """By how much a fresh preactivation varies more than `own` says, for features of unequal variance."""
-        weights, M = self.spectrum.weights, self._M.now
-        mean = np.sum(np.tensordot(weights, M, axes=1) ** 2)
-        return float(np.einsum("j,jak,jak->", weights * self.spectrum.nodes, M, M) / mean) if mean else 1.0
+        return _spread(self.spectrum, self._M.now)
 
     def extend(self, t: int, u: Array, S: Array, V: Small, batch: Array | None = None) -> None:
         """Take in preactivations u and gradients S (q, m) of step t; `memory` is then that of the next.
@@ -180,7 +178,11 @@ class ExactMemory:
         J = self.network.hessian(u, self.y, V, self.rule.loss)
         self._responses.extend(t, J if batch is None else J * batch)
         self.memory = self._responses.memory(t + 1, self._past)
-        rho = self._responses.rho_nodes[:, t + 1]
-        weights, mean = self.spectrum.weights, np.sum(self._responses.rho[t + 1] ** 2)
-        if mean:
-            self.spread = float(np.einsum("j,jrab,jrab->", weights * self.spectrum.nodes, rho, rho) / mean)
+        self.spread = _spread(self.spectrum, self._responses.rho_nodes[:, t + 1])
+
+
+def _spread(spectrum: Spectrum, M: Array) -> float:
+    """sum_j weights_j nodes_j |M_j|^2 in units of |sum_j weights_j M_j|^2, for a memory M (J, ..) per eigenvalue."""
+    mean = np.sum(np.tensordot(spectrum.weights, M, axes=1) ** 2)
+    each = np.sum(np.square(M).reshape(len(M), -1), axis=1)
+    return float(spectrum.weights * spectrum.nodes @ each / mean) if mean else 1.0

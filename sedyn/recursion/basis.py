@@ -19,25 +19,18 @@ STRIPE = 2**16  # columns of one thread's turn
 class Rows:
     """Rows (K, N) of which ever more come, and products of a few others with them.
 
-    Columns may come, too: they are 0 in the rows that were there before, and not stored for those. `map` works through
-    stripes of columns: Python's own, or that of a pool of threads for very long rows; the results are the same.
+    `map` works through stripes of columns: Python's own, or that of a pool of threads for very long rows; the results
+    are the same.
     """
 
     def __init__(self, weights: Array, dtype, map: Callable = map):
-        self.dtype, self.weights, self.map, self._length = np.dtype(dtype), np.zeros(0, dtype), map, 0
-        self._parts: list[tuple[int, slice, Array]] = []  # first row, columns, and what is stored of them
-        self.widen(weights)
+        self.dtype, self.weights, self.map, self._length = np.dtype(dtype), np.asarray(weights, dtype), map, 0
+        starts = range(0, len(weights), STRIPE)
+        self._stripes = [slice(start, min(start + STRIPE, len(weights))) for start in starts]
+        self._rooms = [np.zeros((0, stripe.stop - stripe.start), dtype) for stripe in self._stripes]
 
     def __len__(self) -> int:
         return self._length
-
-    def widen(self, weights: Array) -> None:
-        """Add columns with these weights, 0 in all rows so far."""
-        old = len(self.weights)
-        self.weights = np.concatenate([self.weights, weights]).astype(self.dtype)
-        for start in range(old, len(self.weights), STRIPE):
-            columns = slice(start, min(start + STRIPE, len(self.weights)))
-            self._parts.append((len(self), columns, np.zeros((0, columns.stop - start), self.dtype)))
 
     def append(self, rows: Array) -> None:
         """Keep further rows (d, N). MemoryError when there is no room for them."""
@@ -48,10 +41,10 @@ class Rows:
                 f"a basis of {length + ROOM} directions on {n_columns} samples",
                 "lower their number or n_steps, or raise tolerance",
             )
-        for first, columns, room in self._parts:
-            if length - first > len(room):  # in place where the system can; no view of it is kept
-                room.resize((length - first + ROOM, room.shape[1]), refcheck=False)
-            room[len(self) - first : length - first] = rows[:, columns]
+        for stripe, room in zip(self._stripes, self._rooms, strict=True):
+            if length > len(room):  # in place where the system can; no view of it is kept
+                room.resize((length + ROOM, room.shape[1]), refcheck=False)
+            room[len(self) : length] = rows[:, stripe]
         self._length = length
 
     def combine(self, coefficients: Array) -> Array:
@@ -59,11 +52,10 @@ class Rows:
         few = _padded(coefficients.astype(self.dtype))
         out = np.empty((len(few), len(self.weights)), self.dtype)
 
-        def fill(part):
-            first, columns, room = part
-            np.matmul(few[:, first:], _tiles(room[: len(self) - first]), out=_tiles(out[:, columns]))
+        def fill(stripe, room):
+            np.matmul(few, _tiles(room[: len(self)]), out=_tiles(out[:, stripe]))
 
-        list(self.map(fill, self._parts))
+        list(self.map(fill, self._stripes, self._rooms))
         return out[: len(coefficients)]
 
     def coordinates(self, x: Array) -> Array:
@@ -76,17 +68,11 @@ class Rows:
         return few
 
     def _products(self, few: Array) -> Array:
-        found = np.zeros((len(few), len(self)))
+        def product(stripe, room):
+            tiles = _tiles(room[: len(self)]).swapaxes(1, 2)
+            return np.matmul(_tiles(few[:, stripe]), tiles).sum(axis=0, dtype=float)
 
-        def product(part):
-            first, columns, room = part
-            return np.matmul(_tiles(few[:, columns]), _tiles(room[: len(self) - first]).swapaxes(1, 2)).sum(
-                axis=0, dtype=float
-            )
-
-        for (first, *_), found_there in zip(self._parts, self.map(product, self._parts), strict=True):
-            found[:, first:] += found_there
-        return found
+        return sum(self.map(product, self._stripes, self._rooms), np.zeros((len(few), len(self))))
 
 
 class Basis(Rows):
@@ -120,10 +106,10 @@ class Basis(Rows):
 
 
 def in_units(S: Array, dtype) -> tuple[float, Array]:
-    """The size of S, and S in units of it: single precision has no squares of what is very large or small."""
-    unit = float(np.abs(S).max(initial=0))
+    """S in `dtype`, and the unit it is in: its own size where it comes in a higher precision (`precision_for`)."""
+    unit = float(np.abs(S).max(initial=0)) if S.dtype != dtype else 1.0
     unit = unit if 0 < unit < np.inf else 1.0
-    return unit, (S / S.dtype.type(unit)).astype(dtype, copy=False)
+    return unit, (S / S.dtype.type(unit)).astype(dtype) if S.dtype != dtype else S
 
 
 def precision_for(dtype, *sizes: Array):

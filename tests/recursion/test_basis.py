@@ -27,20 +27,6 @@ def test_products_with_growing_rows(rng, n, dtype, stripe, monkeypatch):
         assert rows.coordinates(few).dtype == float and rows.combine(coefficients).dtype == dtype
 
 
-def test_columns_that_come_later_are_zero_in_earlier_rows(rng):
-    dense, rows = np.zeros((0, 30)), Rows(uniform(30), float)
-    for _ in range(3):
-        rows.widen(np.full(10, 0.5))
-        dense = np.concatenate([dense, np.zeros((len(dense), 10))], axis=1)
-        new = rng.standard_normal((4, dense.shape[1]))
-        rows.append(new)
-        dense = np.concatenate([dense, new])
-    weights = np.concatenate([uniform(30), np.full(30, 0.5)])
-    x, A = rng.standard_normal((3, 60)), rng.standard_normal((2, 12))
-    np.testing.assert_allclose(rows.coordinates(x), (x * weights) @ dense.T, atol=1e-12)
-    np.testing.assert_allclose(rows.combine(A), A @ dense, atol=1e-12)
-
-
 def test_sums_over_many_samples_do_not_drift():
     """One float32 sum of a million equal terms would be off by more than that of stripes."""
     n = 2**20
