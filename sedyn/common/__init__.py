@@ -11,6 +11,6 @@ from .machine import (
     single_threaded,
     thread_pool,
 )
-from .results import Noun, Result, brief, first_and_last, same, z_scores
+from .results import Noun, Result, brief, first_and_last, same, stderr, z_scores
 
 __version__ = "0.1.0"

@@ -10,8 +10,9 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+from scipy import special
 
-from .checks import finite_array, real_array, shown
+from .checks import Array, finite_array, real_array, shown
 
 
 class Noun:
@@ -186,3 +187,12 @@ def z_scores(samples, predicted, stderr=0.0):
     rounding = 1e-10 * (1 + np.abs(predicted))
     agrees = (error < rounding) & (np.abs(difference) < 1e3 * rounding)
     return np.where(agrees, 0.0, difference / np.maximum(error, rounding))
+
+
+def stderr(samples: Array) -> Array:
+    """Standard error of the mean over axis 0, of which 1.96 cover 95 %: that of few samples is widened as Student's t
+    asks for. NaN for a single sample."""
+    n = len(samples)
+    if n < 2:
+        return np.full(samples.shape[1:], np.nan)
+    return samples.std(axis=0, ddof=1) / np.sqrt(n) * (special.stdtrit(n - 1, 0.975) / special.ndtri(0.975))

@@ -84,8 +84,8 @@ def spectrum_of(covariance, unlabelled, n_features: int) -> Spectrum:
             "of X pass unlabelled=X"
         )
     variances, _ = eigen_directions(covariance, n_features)
-    nodes, weights = gauss_nodes(variances, variances / n_features, N_NODES)
-    return Spectrum(nodes, weights)
+    nodes, (roots,) = gauss_nodes(variances, np.sqrt(variances / n_features)[:, None], N_NODES)
+    return Spectrum(nodes, roots**2)
 
 
 def _from_rows(rows: Array, n_features: int) -> Spectrum:
@@ -100,5 +100,5 @@ def _from_rows(rows: Array, n_features: int) -> Spectrum:
             "unlabelled rows must vary, by less than 1e100, for a covariance to be estimated; rescale them"
         )
     values, frequencies = population_spectrum(rows)
-    nodes, weights = gauss_nodes(values, values * frequencies, N_NODES)
-    return Spectrum(nodes, weights)
+    nodes, (roots,) = gauss_nodes(values, np.sqrt(values * frequencies)[:, None], N_NODES)
+    return Spectrum(nodes, roots**2)

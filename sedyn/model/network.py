@@ -204,6 +204,11 @@ class Network(Noun):
                     "are closest to relu)"
                 )
 
+    @property
+    def has_kink(self) -> bool:
+        """Whether an activation has one."""
+        return any(act.kink is not None for act in self._acts)
+
     # ---- one sample's loss (theory 1), on columns; nothing below validates
 
     def output(self, u: Array, V: Small) -> Array:

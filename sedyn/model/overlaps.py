@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 
 from ..common import Array, Result, brief, finite_array, generator, instance, integer, numbers, require_memory, shown
-from .covariance import eigen_directions
+from .covariance import eigen_directions, gauss_nodes
 from .network import Small, Weights
 
-N_BLOCKS = 8  # that a covariance of many different variances is cut into
+N_BLOCKS = 8  # of different variances, that are kept as they are
+QUADRATURE = 1e-3  # how far the nodes for more of them may miss what decays at any pace
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,8 +47,8 @@ class Overlaps(Result):
     biases : tuple of (width,)
         b_1, .., b_L, of a network that has them.
     blocks : (B, 2), optional
-        For correlated features: the fraction of directions and the variance of each block. `gram`, `cross` and
-        `signal_gram` then have a first axis of length B, the overlaps within each block (theory 6).
+        For correlated features: the fraction of directions (0 for some Gauss nodes) and the variance of each block.
+        `gram`, `cross` and `signal_gram` then have a first axis of length B, the overlaps within each block (theory 6).
 
     Attributes
     ----------
@@ -88,8 +89,8 @@ class Overlaps(Result):
             for name in ("gram", "cross", "signal_gram")
         )
         blocks = np.ones((1, 2)) if self.blocks is None else numbers(self.blocks)
-        if blocks.ndim != 2 or blocks.shape[1] != 2 or not np.all((blocks > 0) & (blocks < np.inf)):
-            raise ValueError(f"blocks must hold pairs (fraction > 0, variance > 0), finite; got {shown(self.blocks)}")
+        if blocks.ndim != 2 or blocks.shape[1] != 2 or not np.all((blocks >= [0, 1e-300]) & (blocks < np.inf)):
+            raise ValueError(f"blocks must hold pairs (fraction >= 0, variance > 0), finite; got {shown(self.blocks)}")
         if blocks[:, 0].sum() > 1 + 1e-8:
             raise ValueError(f"the fractions of the blocks add up to {blocks[:, 0].sum():.6g}, more than 1")
         many, given = (gram.ndim == 3 or len(blocks) > 1), (gram.shape, cross.shape, signal.shape)
@@ -158,20 +159,18 @@ class Overlaps(Result):
         return rows | ({"blocks": f"(fraction, variance): {blocks}{', ..' if B > 8 else ''}"} if each else {})
 
     @classmethod
-    def of(cls, weights: Weights, signal: Array, *, covariance=None, n_blocks: int = N_BLOCKS) -> Overlaps:
+    def of(cls, weights: Weights, signal: Array, *, covariance=None, n_blocks: int | None = None) -> Overlaps:
         """Measure the overlaps of weights with a signal mu (n_features,), or with k signals (n_features, k).
 
-        For correlated features give their `covariance`, n_features variances or a matrix. Variances that take more than
-        `n_blocks` values are grouped by size: overlaps with the features stay exact, the speed of learning in a group
-        is that of its mean variance. Blocks are in the order of increasing variance. The theory wants variances of
-        order 1: a few directions that grow with n are no average over many.
+        For correlated features give their `covariance`, n_features variances or a matrix. Up to eight different
+        variances each make a block, in increasing order. More of them are replaced by Gauss nodes (theory 6): blocks
+        with a fraction of the directions and no overlaps, and blocks of fraction 0 with the overlaps; `n_blocks` of
+        the former, by default as many as it takes until everything that decays with the variances is met to 0.1 %. The
+        theory wants variances of order 1: a few directions that grow with n are no average over many.
         """
         instance(weights, Weights, "weights")
-        first, mu, n_blocks = (
-            finite_array(weights.first, "weights.first"),
-            finite_array(signal, "signal"),
-            integer(n_blocks, "n_blocks"),
-        )
+        first, mu = finite_array(weights.first, "weights.first"), finite_array(signal, "signal")
+        n_blocks = None if n_blocks is None else integer(n_blocks, "n_blocks")
         if first.ndim != 2 or mu.ndim not in (1, 2) or not mu.size or len(mu) != len(first):
             raise ValueError(
                 f"signal must have shape ({first.shape[0]},) or ({first.shape[0]}, k), one entry per row of "
@@ -188,14 +187,16 @@ class Overlaps(Result):
         variances, directions = eigen_directions(covariance, len(first))
         if directions is not None:
             first, mu = directions.T @ first, directions.T @ mu
-        parts = []
-        for members in _groups(variances, n_blocks):
-            mean = variances[members].mean()
-            scale = np.sqrt(variances[members] / mean)[:, None]
-            W, s = scale * first[members], scale * mu[members]
-            parts.append((W.T @ W, W.T @ s, s.T @ s, (len(members) / len(first), mean)))
-        gram, cross, signal_gram, blocks = (np.array(part) for part in zip(*parts, strict=True))
-        return cls(gram, cross, signal_gram, weights.deep, weights.biases, blocks)
+        kept = variances > 1e-12 * variances.max()
+        variances, both = variances[kept], np.hstack([first[kept], mu[kept]])
+        equal, at = _different(variances)
+        if len(equal) <= (n_blocks or N_BLOCKS):
+            shares, moved = np.bincount(at) / len(first), [both[at == b] for b in range(len(equal))]
+        else:
+            shares, equal, moved = _quadrature(variances, both, len(first), n_blocks)
+        grams, q = np.array([part.T @ part for part in moved]), first.shape[1]
+        parts = grams[:, :q, :q], grams[:, :q, q:], grams[:, q:, q:]
+        return cls(*parts, weights.deep, weights.biases, np.column_stack([shares, equal]))
 
     def realize(self, n_features: int, *, rng=None) -> tuple[Weights, Array]:
         """Weights and a signal with exactly these overlaps, in random directions.
@@ -215,6 +216,8 @@ class Overlaps(Result):
         """
         n_features, rng, (q, k) = integer(n_features, "n_features"), generator(rng), self.cross.shape[1:]
         require_memory(24.0 * n_features * (q + k), f"weights of {n_features} features", "lower n_features")
+        if not self.fractions.all():
+            raise ValueError("these blocks are Gauss nodes of many different variances; no features belong to them")
         edges = np.round(np.cumsum(self.fractions) * n_features).astype(int)
         sizes = np.diff(edges, prepend=0)
         if sizes.min() < k + q:
@@ -290,18 +293,40 @@ def joint_loadings(gram: Array, cross: Array, signal: Array) -> tuple[Array, Arr
     if signal.shape[-1] == 1:
         root, along = np.abs(root), along * np.sign(vectors)
     values, vectors = np.linalg.eigh(gram - along @ along.swapaxes(-1, -2))
-    rest = (vectors * np.sqrt(np.maximum(values, 0))[..., None, :]) @ vectors.swapaxes(-1, -2)
+    full = values[..., :1, None] > 1e-12 * np.maximum(values[..., -1:, None], 1e-300)
+    rest = vectors * np.sqrt(np.where(values > 1e-12 * np.maximum(values[..., -1:], 1e-300), values, 0))[..., None, :]
+    rest = np.where(full, rest @ vectors.swapaxes(-1, -2), rest)  # else one column for each direction there is
     return root, np.concatenate([along, rest], axis=-1), float(values.min())
 
 
-def _groups(variances: Array, n_blocks: int) -> list[Array]:
-    """Index sets of equal variances, or of similar ones where there are too many values; variances 0 are left out."""
+def _different(variances: Array) -> tuple[Array, Array]:
+    """The different values among variances, in increasing order, and which of them each is (n,)."""
     order = np.argsort(variances, kind="stable")
-    order = order[variances[order] > 1e-12 * variances.max()]
-    values = variances[order]
-    different = np.flatnonzero(np.diff(values) > 1e-9 * values[1:]) + 1
-    if len(different) >= n_blocks:  # equal ratios between the edges of the groups
-        edges = np.geomspace(values[0], values[-1], n_blocks + 1)[1:-1]
-        different = np.unique(np.searchsorted(values, edges))
-        different = different[(different > 0) & (different < len(values))]
-    return np.split(order, different)
+    new = np.diff(variances[order], prepend=0) > 1e-9 * variances[order]
+    at = np.empty(len(order), int)
+    at[order] = np.cumsum(new) - 1
+    return variances[order][new], at
+
+
+def _quadrature(variances: Array, both: Array, n: int, n_blocks: int | None) -> tuple[Array, Array, list[Array]]:
+    """Blocks that stand for many different variances: fractions, variances, and rows of weights and signals in each.
+
+    Gauss nodes in the logarithm of the variance, for what the variances do to noise and, with matrix weights, for what
+    they do to the start: as many steps as meet decays exp(-s variance / mean) up to s = 30 (theory 6).
+    """
+    logs, root = np.log(variances), np.sqrt(variances)[:, None]
+    mean, decays = np.mean(variances), np.geomspace(0.03, 30, 40)
+    exact = np.exp(-np.outer(decays, variances / mean)) @ variances / variances.sum()
+    for steps in range(1, len(variances) + 1) if n_blocks is None else [n_blocks]:
+        nodes, (roots,) = gauss_nodes(logs, root / np.sqrt(n), steps)
+        nodes = np.exp(nodes)
+        found = np.exp(-np.outer(decays, nodes / mean)) @ roots**2 / np.sum(roots**2)
+        if np.abs(found - exact).max() < QUADRATURE:
+            break
+    starts, loadings = gauss_nodes(logs, root * both, steps)
+    starts = np.exp(starts)
+    none, rows = np.zeros((1, both.shape[1])), (loadings / np.sqrt(starts)).T
+    shares, nodes = np.append(roots**2 / nodes, np.zeros(len(starts))), np.append(nodes, starts)
+    order = np.argsort(nodes, kind="stable")
+    moved = [none] * len(roots) + [row[None] for row in rows]
+    return shares[order], nodes[order], [moved[b] for b in order]

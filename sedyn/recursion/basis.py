@@ -76,7 +76,9 @@ class Rows:
 
 
 class Basis(Rows):
-    """Orthonormal rows; `latest` are those added last."""
+    """Orthonormal rows; `latest` are those added last, `outside` the largest share of an S that was left out."""
+
+    outside = 0.0
 
     def extend(self, S: Array, tolerance: float, beside: Callable[[int], Array] | None = None) -> tuple[Array, Array]:
         """Add what S (q, N) has outside of the basis, in its principal directions, those above `tolerance` times |S|.
@@ -87,10 +89,13 @@ class Basis(Rows):
         weighted = self._weighted(S)
         L, size = self._products(weighted)[: len(S)], weighted[: len(S)] @ S.T
         outside = size - L @ L.T
-        if not np.trace(outside) > tolerance**2 * np.trace(size):  # then no eigenvalue is; nor where S is not finite
+        total = np.trace(size)
+        if not np.trace(outside) > tolerance**2 * total:  # then no eigenvalue is; nor where S is not finite
+            self.outside = max(self.outside, np.sqrt(max(np.trace(outside), 0.0) / total) if total else 0.0)
             return L, S[:0]
         values, vectors = np.linalg.eigh(outside)
-        new = values > tolerance**2 * np.trace(size)
+        new = values > tolerance**2 * total
+        self.outside = max(self.outside, np.sqrt(np.maximum(values[~new], 0).sum() / total))
         if not new.any():
             return L, S[:0]
         X = (vectors[:, new] / np.sqrt(values[new])).T[::-1]

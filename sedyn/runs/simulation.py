@@ -19,6 +19,7 @@ from ..common import (
     integer,
     one_blas_thread,
     require_memory,
+    stderr,
 )
 from ..model import (
     Metrics,
@@ -90,8 +91,7 @@ class Simulation(Result):
         rows = {"runs": f"{n_runs}, each on {self.n_samples} samples of {self.n_features} features"}
         for name in ("train_error", "generalization_error"):
             values = getattr(self, name)
-            error = values.std(axis=0, ddof=1) / np.sqrt(n_runs) if n_runs > 1 else None
-            rows[name] = "mean " + first_and_last(values.mean(axis=0), error)
+            rows[name] = "mean " + first_and_last(values.mean(axis=0), stderr(values) if n_runs > 1 else None)
         rows |= {"metrics": brief(self.metrics)} if self.metrics else {}
         return (
             rows

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..common import Array, finite_array, instance, integer, number, shown
+from ..common import Array, finite_array, instance, integer, number, shown, stderr
 from ..runs import Simulation, Trajectory
 from ..theory import Evolution
 
@@ -301,7 +301,7 @@ def _points(ax: Axes, values: Array, colour: str, label: str, max_points: int) -
     if n_runs == 1:
         ax.plot(steps, mean, "o", **look)
     else:
-        bars = 2 * values.std(axis=0, ddof=1)[steps] / np.sqrt(n_runs)
+        bars = 2 * stderr(values)[steps]
         ax.errorbar(steps, mean, bars, fmt="o", elinewidth=1.2, **look)
 
 

@@ -33,16 +33,18 @@ from ..common import (
     one_blas_thread,
     require_memory,
     shown,
+    stderr,
 )
 from ..model import Network, Overlaps, Problem, Small, Teacher, Training, validate_problem
 from . import projection, tangent
-from .kernels import Kernels, stderr
+from .kernels import Kernels
 from .solution import Solution, generalization_errors, require_start, validate_tolerance
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StandardErrors(Result):
-    """Monte Carlo standard errors over independent scramblings; NaN when there was only one."""
+    """Monte Carlo standard errors over independent scramblings, 1.96 of which cover 95 % however few scramblings there
+    are (Student's t); NaN when there was only one."""
 
     train_error: Array
     generalization_error: Array
@@ -86,6 +88,8 @@ class Evolution(Result):
         ``"projection"`` or ``"tangent"``.
     n_paths, n_scrambles : int
         Sample points per randomization, and completed randomizations.
+    accuracy : float
+        Reached: the largest standard error of the two errors at any step, in units of the generalization error there.
     basis_size : int
         K, the number of directions the gradients span (largest over scramblings).
     status : str
@@ -111,6 +115,11 @@ class Evolution(Result):
     status: str = "ok"
     message: str = ""
 
+    @property
+    def accuracy(self) -> float:
+        """As above; NaN of a single randomization."""
+        return _accuracy(self.generalization_error, self.stderr.train_error, self.stderr.generalization_error)
+
     def _summary(self):
         error = self.stderr
         rows = {
@@ -126,12 +135,17 @@ class Evolution(Result):
                 "deep_weights": brief(self.deep_weights),
                 "kernels": "C, c, P, kappa, fluctuation" + (", R, rho" if self.kernels.responses else ""),
                 "solver": f"{self.solver}, {self.n_scrambles} x {self.n_paths} paths, {self.basis_size} directions",
+                "accuracy": f"{self.accuracy:.1%}",
             }
             | self._status()
         )
 
 
 SOLVERS = ("projection", "tangent")
+ACCURACY = 0.005
+FIRST = 2**13, 8  # n_paths and n_scrambles to begin with, for that accuracy
+MOST = 512  # randomizations
+PER_DIRECTION = 20  # paths: what a basis of K directions on N paths does to the errors is then far below the sampling
 
 
 @one_blas_thread
@@ -142,8 +156,9 @@ def state_evolution(
     overlaps: Overlaps,
     aspect_ratio: float,
     *,
-    n_paths: int = 2**14,
-    n_scrambles: int = 4,
+    accuracy: float | None = None,
+    n_paths: int | None = None,
+    n_scrambles: int | None = None,
     solver: str = "projection",
     tolerance: float | None = None,
     metrics=(),
@@ -161,11 +176,13 @@ def state_evolution(
         Where it starts: `Overlaps.of(weights, signal)`, or given directly.
     aspect_ratio : float
         phi = m / n > 0; ``numpy.inf`` is the population limit, in which no sample is used twice (theory 2).
-    n_paths : int
-        Sample points per randomization. Batches add noise to them, and blocks of correlated features multiply the
-        directions: either wants more points.
-    n_scrambles : int
-        Independent randomizations; their spread gives the standard errors.
+    accuracy : float, by default 0.005
+        Projection solver alone: the standard error to be reached, of both errors and at every step, in units of the
+        generalization error there. Paths and randomizations are added until it is, at most 512 randomizations; the
+        result says what was reached.
+    n_paths, n_scrambles : int, by default 2**14 and 4
+        Instead of an accuracy: sample points per randomization, and independent randomizations, whose spread gives
+        the standard errors.
     solver : str
         ``"projection"`` (fast, theory 4) or ``"tangent"`` (the reference, theory 3: time and memory grow as
         n_paths T^2 q^2 and more).
@@ -192,8 +209,9 @@ def state_evolution(
     Raises
     ------
     ValueError
-        When the parts do not fit each other, n_paths is too small for T and q, the tangent solver is given a
-        tolerance or dtype, or tangents (those of `responses` too) meet an activation or a loss with a kink.
+        When the parts do not fit each other, n_paths is too small for T and q, an accuracy is given beside sizes, the
+        tangent solver is given an accuracy, a tolerance or a dtype, or tangents (those of `responses` too) meet an
+        activation or a loss with a kink.
     MemoryError
         When the solver needs more memory than the machine has: n_paths (T q)^2 numbers for the reference solver,
         2 n_paths K for each randomization of the fast one, with K the final `basis_size`; (1 + B) n_paths K for B
@@ -215,20 +233,31 @@ def state_evolution(
     problem = validate_problem(network, training, teacher, overlaps, aspect_ratio, metrics)
     T, q, known = problem.rule.n_steps, network.widths[0], overlaps.loadings.shape[1]
     least = 16 * (known + 1)
+    if not (isinstance(solver, str) and solver in SOLVERS):
+        raise ValueError(f"unknown solver {shown(solver)}; use one of {', '.join(SOLVERS)}")
+    if solver == "tangent" and not accuracy is tolerance is dtype is None:
+        raise ValueError(
+            "accuracy, tolerance and dtype are settings of solver='projection'; leave them out for 'tangent'"
+        )
+    if n_paths is not None or n_scrambles is not None or solver == "tangent":
+        if accuracy is not None:
+            raise ValueError("accuracy chooses n_paths and n_scrambles; give either it or these")
+        n_paths, n_scrambles = n_paths if n_paths is not None else 2**14, n_scrambles if n_scrambles is not None else 4
+    else:
+        accuracy = number(
+            ACCURACY if accuracy is None else accuracy, "accuracy", "lie between 1e-5 and 1", lambda x: 1e-5 <= x < 1
+        )
+        n_paths, n_scrambles = _first_sizes(problem, accuracy, least)
     n_paths = integer(n_paths, "n_paths", least, f"an integer of at least {least} for q = {q}")
     require_memory(8.0 * n_paths * (1 + known), f"n_paths = {n_paths} sample points", "lower n_paths")
     n_scrambles = integer(n_scrambles, "n_scrambles")
     require_memory(n_scrambles * 8.0 * (T + 1) * q * (known + 64), f"{n_scrambles} randomizations", "lower n_scrambles")
-    if not (isinstance(solver, str) and solver in SOLVERS):
-        raise ValueError(f"unknown solver {shown(solver)}; use one of {', '.join(SOLVERS)}")
-    if solver == "tangent" and (tolerance is not None or dtype is not None):
-        raise ValueError("tolerance and dtype are settings of solver='projection'; leave them out for 'tangent'")
     tolerance, dtype = validate_tolerance(
         3e-3 if tolerance is None else tolerance, np.float32 if dtype is None else dtype
     )
     if not isinstance(responses, (bool, np.bool_)):
         raise TypeError(f"responses must be True or False; got {shown(responses)}")
-    rng = generator(rng)
+    rng, B = generator(rng), int(np.count_nonzero(overlaps.fractions))
     run: Callable[..., Solution]
     if responses or solver == "tangent":
         network.require_smooth("the tangent recursion (solver='tangent', responses=True)", problem.rule.loss)
@@ -236,13 +265,22 @@ def state_evolution(
         _require_tangent_memory(problem, n_paths)
         run, label = tangent.solve, "state evolution"
     else:
-        B = len(overlaps.variances)
         most = projection.memory_bytes(n_paths, min(T * q, n_paths // (6 * B)), B, dtype)
         label = f"state evolution (at most {most * min(n_scrambles, available_cores()) / 2**30:.2g} GiB)"
         run = partial(projection.solve, tolerance=tolerance, dtype=np.dtype(dtype).type)
-    solutions, random = _randomizations(partial(run, problem, n_paths=int(n_paths)), rng, n_scrambles, T, label)
-    require_start(solutions[0])
-    errors = [generalization_errors(problem, s, int(n_paths), r) for s, r in zip(solutions, random, strict=True)]
+
+    def randomize(n_paths, n_scrambles):
+        """Further solutions, the errors of each, and whether they are all."""
+        found, random = _randomizations(partial(run, problem, n_paths=n_paths), rng, n_scrambles, T, label)
+        require_start(found[0])
+        each = [generalization_errors(problem, s, n_paths, r) for s, r in zip(found, random, strict=True)]
+        return found, each, len(found) == n_scrambles
+
+    message = ""
+    if accuracy is None:
+        solutions, errors, complete = randomize(n_paths, n_scrambles)
+    else:
+        solutions, errors, complete, n_paths, message = _to_accuracy(randomize, accuracy, n_paths, n_scrambles)
     reached = min(len(s.train) for s in solutions)
     samples: dict = {
         "train": np.array([s.train[:reached] for s in solutions]),
@@ -252,16 +290,13 @@ def state_evolution(
     names = problem.metrics.names
     tangents = solutions if solver == "tangent" else []
     first_trouble = min(solutions, key=lambda s: len(s.train) + (s.status == "ok") * 0.5)
-    interrupted = len(solutions) < n_scrambles and first_trouble.status == "ok"
-    message, directions = first_trouble.message, max(s.noise.shape[-1] for s in solutions)
+    interrupted = not complete and first_trouble.status == "ok"
+    message, directions = first_trouble.message or message, max(s.noise.shape[-1] for s in solutions)
     if responses and not tangents and not interrupted:
-        tangents = _solve_responses(problem, n_paths, n_scrambles, rng.spawn(1)[0])
+        tangents = _solve_responses(problem, n_paths, n_scrambles if accuracy is None else 4, rng.spawn(1)[0])
     if interrupted:
-        message = f"interrupted after {len(solutions)} of {n_scrambles} randomizations"
-    elif not message and len(overlaps.blocks) > 1 and solver == "projection" and 100 * directions > n_paths:
-        message = (
-            f"{directions} directions in all blocks are many for n_paths = {n_paths}: expect a bias of about "
-            f"{directions / n_paths / 3:.1%}, beyond the standard errors; raise n_paths, or use fewer blocks"
+        message = f"interrupted after {len(solutions)} randomizations" + (
+            f" of {n_scrambles}" if accuracy is None else ""
         )
 
     def reported(of):
@@ -290,10 +325,56 @@ def state_evolution(
         solver=solver,
         n_paths=int(n_paths),
         n_scrambles=len(solutions),
-        basis_size=directions // len(overlaps.variances),
+        basis_size=directions // int(np.count_nonzero(overlaps.fractions))
+        if solver == "projection"
+        else directions // len(overlaps.variances),
         status="interrupted" if interrupted else first_trouble.status,
         message=message,
     )
+
+
+def _to_accuracy(randomize, accuracy: float, n_paths: int, n_scrambles: int):
+    """Solutions, with more paths while their directions ask for them, and then more of them until they are accurate.
+
+    Returns them with their errors, whether all of them were completed, n_paths, and what is to be said.
+    """
+    while True:
+        try:
+            solutions, errors, complete = randomize(n_paths, n_scrambles)
+            needed = PER_DIRECTION * max(s.noise.shape[-1] for s in solutions)
+        except projection.TooFewPaths as trouble:
+            needed = trouble.needed
+        else:
+            if needed <= n_paths or not complete or any(s.status == "diverged" for s in solutions):
+                break
+        n_paths = 2 ** int(np.ceil(np.log2(needed)))
+    while complete and all(s.status == "ok" for s in solutions):
+        curves = [np.array([e[:, 0] for e in errors]), np.array([np.array(s.train)[:, 0] for s in solutions])]
+        now = _accuracy(curves[0].mean(axis=0), *map(stderr, curves))
+        if now <= accuracy:
+            break
+        if len(solutions) >= MOST:
+            said = f"the standard error is {now:.2%} after {MOST} randomizations, and not the {accuracy:.2%} asked for"
+            return solutions, errors, complete, n_paths, said
+        total = min(int(np.ceil(len(solutions) * min(1.1 * (now / accuracy) ** 2, 16))) + 1, MOST)
+        found, each, complete = randomize(n_paths, total - len(solutions))
+        solutions, errors = solutions + found, errors + each
+    return solutions, errors, complete, n_paths, ""
+
+
+def _accuracy(generalization: Array, *errors: Array) -> float:
+    """The largest of these standard errors (T'+1,), in units of the generalization error."""
+    return float(np.max([error / np.maximum(generalization, 1e-300) for error in errors]))
+
+
+def _first_sizes(problem: Problem, accuracy: float, least: int) -> tuple[int, int]:
+    """n_paths and n_scrambles to begin with: paths for the directions that noise and kinks bring at every step, and for
+    a bias of order 1 / n_paths far below the accuracy."""
+    n_paths, n_scrambles = FIRST
+    rough = problem.rule.batch_fraction < 1 or problem.network.has_kink or problem.rule.loss.kink is not None
+    K = problem.rule.n_steps * problem.network.widths[0] * int(np.count_nonzero(problem.overlaps.fractions)) if rough else 0
+    at_least = max(n_paths * ACCURACY / accuracy, 2**11, PER_DIRECTION * K, least)
+    return 2 ** int(np.ceil(np.log2(at_least))), n_scrambles
 
 
 def _require_tangent_memory(problem: Problem, n_paths):

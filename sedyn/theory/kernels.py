@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..common import Array, Result, require_memory, shown
+from ..common import Array, Result, require_memory, shown, stderr
 from ..model import Overlaps
 
 KERNELS = ("C", "c", "P", "kappa", "fluctuation", "R", "rho")
@@ -106,10 +106,3 @@ class Kernels(Result):
     fluctuation = cached_property(lambda self: self._of("fluctuation").mean(axis=0))
     R = cached_property(lambda self: self._of("R").mean(axis=0))
     rho = cached_property(lambda self: self._of("rho").mean(axis=0))
-
-
-def stderr(samples: Array) -> Array:
-    """Standard error of the mean over axis 0; NaN for a single sample."""
-    if len(samples) < 2:
-        return np.full(samples.shape[1:], np.nan)
-    return samples.std(axis=0, ddof=1) / np.sqrt(len(samples))

@@ -31,6 +31,15 @@ from ..recursion import Basis, Rows, in_units, precision_for
 from .solution import Solution
 
 N_QUASI = 24  # twins drawn from the Sobol sequence: the first directions matter most, and halve the error
+LOOSE = 0.05  # share of a gradient outside of the basis, beyond which the answer is not to be trusted
+
+
+class TooFewPaths(ValueError):
+    """The gradients span too many directions for the number of paths; `needed` are enough."""
+
+    def __init__(self, message: str, needed: int):
+        super().__init__(message)
+        self.needed = needed
 
 
 def memory_bytes(n_paths: int, n_directions: int, n_blocks: int, dtype) -> int:
@@ -46,25 +55,25 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
     reuse = np.isfinite(phi) and any(rule.moves(t, 0) for t in range(T))  # else there is neither memory nor fluctuation
     n_quasi = min(N_QUASI, n_paths // 16) if np.isfinite(phi) else 0  # whatever T: the same points begin every run
     require_memory(memory_bytes(n_paths, 64, len(overlaps.variances), dtype), f"{n_paths} paths", "lower n_paths")
-    points = gaussian_points(1 + known + n_quasi, n_paths, rng, quasi)
-    xi, points = points[0], points[1:]
-    Y = teacher.labels(along @ points[:known], xi)
-    points = points.astype(dtype)
-    block = known // len(overlaps.variances)
-    absent = ~along.any(axis=0) & (np.arange(known) % block < len(along))
-    points[:known][absent] = 0  # no signal there to be learned: keep sampling noise out of its loadings
-    stock = points[known:]
-    memory = np.sqrt(overlaps.fractions / phi) if reuse else np.zeros(0)  # 1 / sqrt(phi_b)
+    there = along.any(axis=0) | overlaps.loadings.any(axis=0)  # elsewhere is nothing to be learned but sampling noise
+    points = gaussian_points(1 + there.sum() + n_quasi, n_paths, rng, quasi)
+    xi, found, stock = np.split(points, [1, 1 + there.sum()])
+    Y = teacher.labels(along[:, there] @ found, xi[0])
+    first = np.zeros((known, n_paths), dtype)
+    first[there], stock = found, stock.astype(dtype)
+    n_features = n_paths * overlaps.fractions[overlaps.fractions > 0] / phi  # of each block, in a run of n_paths rows
+    B = len(n_features)
 
     def twins(d, t):
         nonlocal stock
-        n_new = d * len(memory)
+        n_new = d * B
         found = len(columns) - known + n_new
         if 6 * found > n_paths:
             needed = 2 ** int(np.ceil(np.log2(12 * found * (T + 1) / (t + 1))))
-            raise ValueError(
+            raise TooFewPaths(
                 f"n_paths = {n_paths} is too small: at step {t} of {T} the gradients already span {found} "
-                f"directions; use n_paths = {needed} or more, fewer steps, or a larger tolerance"
+                f"directions; use n_paths = {needed} or more, fewer steps, or a larger tolerance",
+                needed,
             )
         if len(stock) < n_new:
             stock = np.concatenate([stock, orthonormalise(rng.standard_normal((32 + n_new, n_paths), dtype))])
@@ -72,10 +81,14 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
         return taken
 
     def own(d):
-        return np.concatenate([scale * np.eye(d) for scale in memory])
+        # a twin has no part along Q, a share K / N of it; a run of this size loses as much of its features, and what it
+        # loses on both sides cancels (theory 4). Chance makes Sobol twins about half as correlated as random ones.
+        lost = max(0.0, len(columns) - known - n_quasi / 2) / B + np.arange(d)
+        left = np.sqrt(np.maximum(n_features[:, None] - lost, 0.0) / n_paths)
+        return np.concatenate([np.diag(block) for block in left])
 
     columns = Rows(np.full(n_paths, 1 / n_paths), dtype)
-    columns.append(points[:known])
+    columns.append(first)
     return descend_on_columns(
         problem, columns, Y, twins if reuse else None, own, rng=rng, step=step, tolerance=tolerance
     )
@@ -105,6 +118,7 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
     Y = Y.astype(single)
     Q = Basis(columns.weights, dtype, columns.map)
     variances = np.repeat(overlaps.variances, known // len(overlaps.variances))  # of every column
+    present = overlaps.variances[overlaps.fractions > 0]
     w, V = Moving(rule, overlaps.loadings), Moving(rule, overlaps.small)
     all_w, recording = [], Recording(rule, problem.metrics, Y)
     try:
@@ -128,13 +142,16 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
             if d := len(Q) - old:
                 owed = own(d)
                 columns.append(owed.astype(dtype) @ Q.latest + fresh)
-                variances = np.concatenate([variances, np.repeat(overlaps.variances, d)])
+                variances = np.concatenate([variances, np.repeat(present, d)])
                 w.grow(rule.update(t, 0, 0.0, 0.0, unit * variances[-len(owed) :] * (L[:, old:] @ owed.T)))
     except KeyboardInterrupt:
         recording.interrupt()
     status, message = recording.status, recording.message
     if status == "ok" and _defect(Q, rng) > np.finfo(dtype).eps ** 0.4:
         status, message = "inaccurate", "the basis lost orthogonality; use more samples or a larger tolerance"
+    elif status == "ok" and Q.outside > LOOSE:
+        status = "inaccurate"
+        message = f"tolerance = {tolerance:.3g} left {Q.outside:.0%} of a gradient out; errors may be off by as much"
     loadings = np.zeros((len(all_w), *w.now.shape))
     for row, w_t in zip(loadings, all_w, strict=True):
         row[:, : w_t.shape[1]] = w_t
