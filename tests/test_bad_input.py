@@ -210,7 +210,7 @@ sedyn.Overlaps(np.eye(2) * np.nan, [0, 0], 1.0, DEEP)
 sedyn.Overlaps(np.eye(2), [0, 0], 1.0, deep=None)
     TypeError: deep must be a tuple of arrays, one per layer; got None
 sedyn.Overlaps(np.eye(2), [0, 0], 1.0, DEEP, blocks=[(1.0, -2.0)])
-    ValueError: blocks must hold pairs (fraction > 0, variance > 0), finite; got [(1.0, -2.0)]
+    ValueError: blocks must hold pairs (fraction >= 0, variance > 0), finite; got [(1.0, -2.0)]
 sedyn.Overlaps.of(SIGNAL, SIGNAL)
     TypeError: weights must be a sedyn.Weights; got an array of shape (6,) and type float64
 sedyn.Overlaps.of(WEIGHTS, SIGNAL[:5])
@@ -359,7 +359,13 @@ sedyn.state_evolution(RELU, TRAINING, TEACHER, OVERLAPS, 2.0, solver="tangent")
         kink at 0 (its second derivative is a delta function); use a smooth relative: tanh, sigmoid, softplus, gelu,
         silu, erf (softplus, gelu or silu are closest to relu)
 sedyn.state_evolution(*PROBLEM, 2.0, solver="tangent", tolerance=0.01)
-    ValueError: tolerance and dtype are settings of solver='projection'; leave them out for 'tangent'
+    ValueError: accuracy, tolerance and dtype are settings of solver='projection'; leave them out for 'tangent'
+sedyn.state_evolution(*PROBLEM, 2.0, solver="tangent", accuracy=0.01)
+    ValueError: accuracy, tolerance and dtype are settings of solver='projection'; leave them out for 'tangent'
+sedyn.state_evolution(*PROBLEM, 2.0, accuracy=0.01, n_paths=2**12)
+    ValueError: accuracy chooses n_paths and n_scrambles; give either it or these
+sedyn.state_evolution(*PROBLEM, 2.0, accuracy=0)
+    ValueError: accuracy must lie between 1e-5 and 1; got 0
 sedyn.state_evolution(*PROBLEM, 2.0, responses="R")
     TypeError: responses must be True or False; got 'R'
 sedyn.state_evolution(NETWORK, TRAINING, "tanh", OVERLAPS, 2.0)

@@ -92,6 +92,9 @@ class Evolution(Result):
         Reached: the largest standard error of the two errors at any step, in units of the generalization error there.
     basis_size : int
         K, the number of directions the gradients span (largest over scramblings).
+    outside : float
+        The largest share of a gradient outside of them, at most about `tolerance` for each neuron. Beyond 0.15 the
+        status is "inaccurate".
     status : str
         ``"ok"``, ``"diverged"``, ``"interrupted"`` or ``"inaccurate"``.
     message : str
@@ -108,6 +111,7 @@ class Evolution(Result):
     n_paths: int
     n_scrambles: int
     basis_size: int
+    outside: float = 0.0
     biases: tuple[Array, ...] = ()
     metrics: tuple[str, ...] = ()
     train_metrics: Array | None = None
@@ -278,7 +282,10 @@ def state_evolution(
 
     message = ""
     if accuracy is None:
-        solutions, errors, complete = randomize(n_paths, n_scrambles)
+        try:
+            solutions, errors, complete = randomize(n_paths, n_scrambles)
+        except projection.TooFewPaths as trouble:
+            raise ValueError(str(trouble)) from None
     else:
         solutions, errors, complete, n_paths, message = _to_accuracy(randomize, accuracy, n_paths, n_scrambles)
     reached = min(len(s.train) for s in solutions)
@@ -295,9 +302,7 @@ def state_evolution(
     if responses and not tangents and not interrupted:
         tangents = _solve_responses(problem, n_paths, n_scrambles if accuracy is None else 4, rng.spawn(1)[0])
     if interrupted:
-        message = f"interrupted after {len(solutions)} randomizations" + (
-            f" of {n_scrambles}" if accuracy is None else ""
-        )
+        message = f"interrupted after {len(solutions)}{f' of {n_scrambles}' if accuracy is None else ''} randomizations"
 
     def reported(of):
         """Every curve of the result, and then its standard error, by the same names."""
@@ -328,6 +333,7 @@ def state_evolution(
         basis_size=directions // int(np.count_nonzero(overlaps.fractions))
         if solver == "projection"
         else directions // len(overlaps.variances),
+        outside=max(s.outside for s in solutions),
         status="interrupted" if interrupted else first_trouble.status,
         message=message,
     )
@@ -372,7 +378,11 @@ def _first_sizes(problem: Problem, accuracy: float, least: int) -> tuple[int, in
     a bias of order 1 / n_paths far below the accuracy."""
     n_paths, n_scrambles = FIRST
     rough = problem.rule.batch_fraction < 1 or problem.network.has_kink or problem.rule.loss.kink is not None
-    K = problem.rule.n_steps * problem.network.widths[0] * int(np.count_nonzero(problem.overlaps.fractions)) if rough else 0
+    K = (
+        problem.rule.n_steps * problem.network.widths[0] * int(np.count_nonzero(problem.overlaps.fractions))
+        if rough
+        else 0
+    )
     at_least = max(n_paths * ACCURACY / accuracy, 2**11, PER_DIRECTION * K, least)
     return 2 ** int(np.ceil(np.log2(at_least))), n_scrambles
 

@@ -31,7 +31,7 @@ from ..recursion import Basis, Rows, in_units, precision_for
 from .solution import Solution
 
 N_QUASI = 24  # twins drawn from the Sobol sequence: the first directions matter most, and halve the error
-LOOSE = 0.05  # share of a gradient outside of the basis, beyond which the answer is not to be trusted
+LOOSE = 0.15  # share of a gradient outside of the basis, beyond which the answer is not to be trusted
 
 
 class TooFewPaths(ValueError):
@@ -156,7 +156,7 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
     for row, w_t in zip(loadings, all_w, strict=True):
         row[:, : w_t.shape[1]] = w_t
     parts = loadings[:, :, :known], loadings[:, :, known:]
-    return Solution(recording.train, recording.small, *parts, status=status, message=message)
+    return Solution(recording.train, recording.small, *parts, outside=Q.outside, status=status, message=message)
 
 
 def _defect(Q: Rows, rng) -> float:

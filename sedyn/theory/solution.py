@@ -24,6 +24,7 @@ class Solution:
     noise: Array  # (T'+1, q, K)
     R: Array | None = None  # (T, T, q, q), R_(t,s), tangent recursion only
     rho: Array | None = None  # (T+1, T, q, q)
+    outside: float = 0.0  # largest share of a gradient that the basis left out
     status: str = "ok"
     message: str = ""
 

@@ -108,6 +108,6 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
         noise,
         responses.R,
         responses.rho,
-        recording.status,
-        recording.message,
+        status=recording.status,
+        message=recording.message,
     )

@@ -327,11 +327,17 @@ def test_quadrature_reproduces_moments(rng):
     values = np.exp(rng.standard_normal(300))
     weights = values / 300
     for n_nodes in (2, 3, 8):
-        nodes, at = gauss_nodes(values, weights, n_nodes)
+        nodes, (roots,) = gauss_nodes(values, np.sqrt(weights)[:, None], n_nodes)
         for k in range(2 * n_nodes):
-            assert abs(at @ nodes**k / (weights @ values**k) - 1) < 1e-8
-    nodes, at = gauss_nodes(np.ones(10), np.full(10, 0.1), 4)  # fewer distinct values than nodes
-    np.testing.assert_allclose((nodes, at), ([1.0], [1.0]))
+            assert abs(roots**2 @ nodes**k / (weights @ values**k) - 1) < 1e-8
+        parts = rng.standard_normal((300, 3))
+        nodes, vectors = gauss_nodes(values, parts, n_nodes)
+        assert len(nodes) == 3 * n_nodes
+        for k in range(2 * n_nodes):
+            exact = parts.T @ (values[:, None] ** k * parts)
+            np.testing.assert_allclose((vectors * nodes**k) @ vectors.T, exact, atol=1e-8 * np.abs(exact).max())
+    nodes, (roots,) = gauss_nodes(np.ones(10), np.full((10, 1), np.sqrt(0.1)), 4)  # fewer distinct values than nodes
+    np.testing.assert_allclose((nodes, roots**2), ([1.0], [1.0]))
 
 
 def test_second_moment_of_rows_is_unbiased_where_the_sample_covariance_is_not(rng):

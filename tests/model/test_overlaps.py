@@ -59,20 +59,42 @@ def test_one_signal_is_the_same_with_an_axis_and_without(covariance, rng):
     np.testing.assert_allclose(a.signal_loadings, b.signal_loadings)
 
 
-@pytest.mark.parametrize("n_blocks", [1, 3, 16])
-def test_grouped_variances_keep_the_overlaps(n_blocks, rng):
+@pytest.mark.parametrize("n_blocks", [1, 3, 16, None])
+def test_nodes_for_many_variances_keep_the_overlaps(n_blocks, rng):
     """Features of variance 0 belong to no block: neither labels nor outputs depend on them."""
     weights, signal = start(rng, 2, n=400)
     variances = rng.permutation(np.concatenate([np.zeros(40), sedyn.power_law_variances(360, 1.2)]))
     overlaps = sedyn.Overlaps.of(weights, signal, covariance=variances, n_blocks=n_blocks)
-    assert 0.75 * n_blocks <= len(overlaps.variances) <= n_blocks and abs(overlaps.fractions.sum() - 0.9) < 1e-12
+    noise = overlaps.fractions > 0
+    assert noise.sum() == n_blocks or n_blocks is None and 3 < noise.sum() < 10
+    assert len(overlaps.blocks) == 4 * noise.sum()  # three vectors span the start: a node of rank one for each and step
+    assert not np.any(overlaps.gram[noise]) and not np.any(overlaps.cross[noise])
     assert abs(overlaps.fractions @ overlaps.variances - variances.mean()) < 1e-12
     for part, (a, b) in zip(
         overlaps.total, ((weights.first,) * 2, (weights.first, signal), (signal,) * 2), strict=True
     ):
         np.testing.assert_allclose(part, a.T @ (variances[:, None] * b), atol=1e-12)
+    with pytest.raises(ValueError, match="Gauss nodes of many different variances"):
+        overlaps.realize(400, rng=0)
     few = sedyn.Overlaps.of(weights, signal, covariance=rng.choice([0.5, 2.0], 400), n_blocks=2)
     np.testing.assert_array_equal(few.variances, [0.5, 2.0])
+
+
+@pytest.mark.parametrize("spectrum", ["power law", "uniform", "lognormal"])
+def test_nodes_meet_what_decays_with_the_variances(spectrum, rng):
+    """exp(-s variance), for noise and for the start: what is left of each after training for a while."""
+    weights, signal = start(rng, 1, n=500)
+    variances = {
+        "power law": sedyn.power_law_variances(500, 1.0),
+        "uniform": rng.uniform(0.1, 3, 500),
+        "lognormal": np.exp(rng.standard_normal(500)),
+    }[spectrum]
+    overlaps = sedyn.Overlaps.of(weights, signal[:, 0], covariance=variances)
+    for s in (0.1, 1.0, 10.0):
+        decay, nodes = variances * np.exp(-s * variances), overlaps.variances * np.exp(-s * overlaps.variances)
+        assert abs(overlaps.fractions @ nodes - decay.mean()) < 2e-3 * variances.mean()
+        exact = weights.first.T @ (decay[:, None] * weights.first)
+        np.testing.assert_allclose(np.einsum("b,bij->ij", nodes, overlaps.gram), exact, atol=5e-3 * variances.mean())
 
 
 @pytest.mark.seconds
@@ -122,7 +144,7 @@ I2, EYES, SMALL, SIGNALS = np.eye(2), np.stack([np.eye(2)] * 2), np.full((2, 2, 
         (I2, np.zeros(2), 1.0, HALVES, r"in each block; got \(2, 2\)"),
         (EYES, SMALL, 1.0, HALVES, "signal_gram must be a number.*in each block; got shape"),
         (EYES, SMALL, SIGNALS, [(0.7, 1), (0.5, 1)], "add up to 1.2, more than 1"),
-        (EYES, SMALL, SIGNALS, [(0.5, 1), (0.5, 0)], r"pairs \(fraction > 0, variance > 0\)"),
+        (EYES, SMALL, SIGNALS, [(0.5, 1), (0.5, 0)], r"pairs \(fraction >= 0, variance > 0\)"),
         (EYES, SMALL, SIGNALS, [(1, 2, 3)], "blocks must hold pairs"),
         (EYES, 20 * SMALL, SIGNALS, HALVES, "fit no weights"),
     ],

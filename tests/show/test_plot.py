@@ -15,6 +15,7 @@ import pytest
 
 import sedyn
 from sedyn import plot
+from sedyn.common import stderr
 
 T = 8
 NETWORK = sedyn.Network((2, 1), ("tanh", "identity"))
@@ -79,7 +80,7 @@ def test_runs_are_drawn_as_means_with_bars_of_two_standard_errors(theory, runs):
     ax = plot.learning_curves(theory, runs)
     values = np.array([run.generalization_error for run in runs])
     steps, mean, bars = error_bars(ax, "generalization error, simulation")
-    half = 2 * values.std(axis=0, ddof=1) / np.sqrt(3)
+    half = 2 * stderr(values)
     np.testing.assert_array_equal(steps, np.arange(T + 1))
     np.testing.assert_allclose(mean, values.mean(axis=0))
     np.testing.assert_allclose(bars, np.stack([values.mean(axis=0) - half, values.mean(axis=0) + half], axis=1))
@@ -102,7 +103,7 @@ def test_a_simulation_is_drawn_as_its_runs_are(theory):
     for name, label in (("train_error", "training error"), ("generalization_error", "generalization error")):
         steps, mean, bars = error_bars(ax, f"{label}, simulation")
         values = getattr(several, name)
-        half = 2 * values.std(axis=0, ddof=1) / np.sqrt(5)
+        half = 2 * stderr(values)
         np.testing.assert_array_equal(steps, np.arange(T + 1))
         np.testing.assert_allclose(mean, values.mean(axis=0))
         np.testing.assert_allclose(bars, np.stack([mean - half, mean + half], axis=1))
