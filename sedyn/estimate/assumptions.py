@@ -30,10 +30,9 @@ def check_assumptions(
     found = []
     if m < 100:
         found.append(f"only {m} rows: the estimate is an average over them, and its standard error is itself uncertain")
-    elif groups.count < 60:
-        found.append(
-            f"only about {groups.count:.0f} independent rows: the estimate and its standard error are uncertain"
-        )
+    elif (independent := min(groups.count, groups.n_groups)) < 60:
+        few = "not to be trusted" if independent < 25 else "uncertain"
+        found.append(f"only about {independent:.0f} independent rows: the estimate and its standard error are {few}")
     if n_small > WIDE * m:
         found.append(
             f"a wide network: {n_small} deep weights and {m} rows; what these weights owe to a row is neglected, and "
@@ -59,8 +58,13 @@ def check_assumptions(
     if m >= 12 and n > 1 and SPREAD_BIAS * (abs(np.log(known / given)) - FIRM * noise / known) > precision / 2:
         found.append(
             f"the features' covariance is not the one given: the spread of its eigenvalues, mean square over squared "
-            f"mean, is {spread:.3g} and should be {given:.3g}; estimate it with unlabelled=X, or whiten the features "
-            "(if rows belong together, name their groups first: linked rows look correlated, too)"
+            f"mean, is {spread:.3g} and should be {given:.3g}; "
+            + (
+                "estimate it with unlabelled=X"
+                if groups.kappa is None
+                else "give it with covariance=, or rows of other groups with unlabelled="
+            )
+            + ("" if groups.kappa is not None else " (if rows belong together, name their groups: links look the same)")
         )
     # rows have nearly equal norms: relative variance 2 tr Sigma^2 / (tr Sigma)^2 for Gaussian features
     excess = norms.var() / norms.mean() ** 2 / (2 * second / (n * mean**2))

@@ -83,7 +83,7 @@ def augmented_gradient_descent(
     ------
     ValueError
         As `gradient_descent`, and for an unknown method, a covariance that is none, both covariance and unlabelled
-        rows, or groups that are not one label per row. ``method="exact"`` refuses kinks and groups.
+        rows, groups that are not one label per row, or a single group. ``method="exact"`` refuses kinks and groups.
     MemoryError
         When ``method="exact"``, or the basis of a wide network, does not fit.
 
@@ -93,11 +93,13 @@ def augmented_gradient_descent(
     g_i in the left-out preactivations, what rows owe to their own gradients N_i, and
     ``B_ab = sum over groups of sum_ii' kappa_ii' a_i b_i'^T``,
 
-    ``stderr^2 = (1/m^2) sum over groups (sum_i (l_i - mean))^2 + margin (tr(B_gg B_NN) + tr(B_Ng B_Ng)) / (m^2 n)``.
+    ``stderr^2 = (1/m^2) sum over groups (sum_i (l_i - mean))^2 + max(margin (tr(B_gg B_NN) + tr(B_Ng B_Ng)),
+    echo tr(B_Ng B_Ng)) / (m^2 n)``.
 
-    The first term alone, which treats left-out losses as independent, is up to half too small late in training. The
-    other two fall short by what the reruns leave to chance and by terms of higher order; a margin of a quarter, growing
-    with the square root of n_steps beyond 60, makes coverage what it should be (docs, "What is checked").
+    The first term alone, which treats left-out losses as independent, is too small late in training: two rows move
+    each other's loss. `echo`, 1 to 10 and growing as m / n comes near 1, is how much more leaving out a row changes
+    through all other rows. The margin of a quarter, growing with the square root of n_steps beyond 60, stands for what
+    the reruns leave to chance; it makes coverage what it should be (docs, "What is checked").
 
     Where the columns of X have mean 0 over the training rows themselves (standardised on them), a fresh row varies by a
     few / m more than they do, and a gradient that all rows share moves nothing; both are accounted for.
@@ -131,7 +133,7 @@ def augmented_gradient_descent(
             raise ValueError(
                 f"method='exact' takes independent rows alone{': ' + said if said else ''}; use 'low-rank'"
             )
-        memory = ExactMemory(network, rule, y, n, spectrum)
+        memory = ExactMemory(network, rule, y, n, spectrum, centred)
     else:
         memory = NudgedMemory(
             network, rule, weights.small, y, n, spectrum, tolerance, n_reruns, related, centred, chance
@@ -217,8 +219,11 @@ def _score(
     slopes, _, residual = network.gradients(left_out.astype(float), y, V, UNIT)  # df/du
     f, mixed_own = residual + y, groups.mix(own)
     F = memory.spread * own @ mixed_own.T / n  # variance of a fresh preactivation over training sets
+    total = np.trace(F)
+    echo = np.trace(memory.jackknife) / total if memory.jackknife is not None and total > 0 else 1.0
     # how far f moves: the scale of the slopes of metrics, which may jump
     far = np.sqrt(np.maximum(np.einsum("ai,ai->i", slopes, F @ slopes), 0)) + 1e-6 * np.abs(f) + 1e-300
+    related = groups.n_groups / (groups.n_groups - 1)  # one mean is known
     means, errors = [], []
     for score in metrics.scorers:
         loss = score(f, y)
@@ -226,7 +231,8 @@ def _score(
         g = slopes * ((score(f + far, y) - score(f - far, y)) / (2 * far))
         around, mixed = groups.sums(loss - mean), groups.mix(g)
         B_gg, B_Ng = g @ mixed.T, own @ mixed.T
-        through = margin * (np.vdot(B_gg, F) + np.vdot(B_Ng, B_Ng.T) / n)
+        pairs = np.vdot(B_Ng, B_Ng.T) / n
+        through = max(margin * (np.vdot(B_gg, F) + pairs), echo * pairs, 0.0)
         means.append(float(mean))
-        errors.append(float(np.sqrt(around @ around + max(through, 0.0)) / m))
+        errors.append(float(np.sqrt(related * around @ around + through) / m))
     return means, errors

@@ -29,6 +29,11 @@ class Groups:
     def __init__(self, index: Array, X: Array):
         m, sizes = len(index), np.bincount(index)
         self.index, self.count, self.kappa, self.n_groups = index, float(m), None, len(sizes)
+        if len(sizes) < 2:
+            raise ValueError(
+                f"all {m} rows are in one group, or equal: nothing could be left out to be predicted; give the groups "
+                "that rows really come from, at least two"
+            )
         if len(sizes) == m:
             return
         require_memory(

@@ -24,7 +24,7 @@ from ..recursion import Basis, Responses, in_units, precision_for
 from .groups import Groups
 from .spectrum import Spectrum
 
-NUDGE = 0.15  # of what another training set would do: less is noisy at kinks, more widens the law of U (theory 5)
+NUDGE = 0.15  # of what leaving out rows does: less is noisy at kinks, more widens the law of U (theory 5)
 NUDGED_ROWS = 3500  # in all reruns together: the bias of the estimate, of order 1 / rows, is then a few percent of it
 LONG = 60  # steps, beyond which that bias grows
 ROOM = 32  # directions to make room for at a time
@@ -33,7 +33,7 @@ ROOM = 32  # directions to make room for at a time
 class NudgedMemory:
     """The memory in a growing basis of gradients, its responses measured by rerunning all rows with a nudge.
 
-    Each of P reruns moves the fresh preactivations of every row by a fraction of what another training set would do,
+    Each of P reruns moves the fresh preactivations of every row by a fraction of what leaving out rows does,
     sqrt(phi) M zeta, and repeats the row's own recursion: ``Theta = u + NUDGE (sqrt(phi) M zeta + M D)``. By Gaussian
     integration by parts ``mean D zeta^T / sqrt(phi)`` is H, kinks and all. A gradient is kept together with its reruns
     as one vector (S, D), in the inner product ``<S, S'> + mean over reruns of <D, D'>``.
@@ -83,6 +83,13 @@ class NudgedMemory:
     def spread(self) -> float:
         """By how much a fresh preactivation varies more than `own` says, for features of unequal variance."""
         return _spread(self.spectrum, self._M.now)
+
+    @property
+    def jackknife(self) -> Array:
+        """The sum over rows of what leaving one out does to a fresh preactivation, (q, q), with its echo in all other
+        rows: phi sum_j weights_j nodes_j M^j M^jT."""
+        M = self._natural[:, None, None] * self._M.now
+        return np.einsum("jak,jbk->ab", M, M)
 
     def extend(self, t: int, u: Array, S: Array, V: Small, batch: Array | None = None) -> None:
         """Take in preactivations u and gradients S (q, m) of step t; `memory` is then that of the next.
@@ -154,14 +161,18 @@ class NudgedMemory:
 class ExactMemory:
     """The memory by the recursion over all pairs of steps (theory 5), for smooth networks and independent rows."""
 
-    def __init__(self, network: Network, rule: Rule, y: Array, n_features: int, spectrum: Spectrum):
+    jackknife = None  # not known: tangents say nothing of other rows
+
+    def __init__(
+        self, network: Network, rule: Rule, y: Array, n_features: int, spectrum: Spectrum, centred: bool = False
+    ):
         m, q, n_steps = len(y), network.widths[0], rule.n_steps
         require_memory(
             Responses.memory_bytes(n_steps, q, m),
             f"the exact recursion over {n_steps} steps on {m} rows",
             "use method='low-rank', or lower n_steps or the width",
         )
-        self.network, self.rule, self.y, self.spectrum = network, rule, y, spectrum
+        self.network, self.rule, self.y, self.spectrum, self.centred = network, rule, y, spectrum, centred
         self._responses = Responses(rule, q, m, m / n_features, *spectrum)
         self._past = np.zeros((n_steps, q, m))
         self.memory = np.zeros((q, m))
@@ -174,7 +185,7 @@ class ExactMemory:
 
     def extend(self, t: int, u: Array, S: Array, V: Small, batch: Array | None = None) -> None:
         """As that of `NudgedMemory`; with batches it averages responses over each of them."""
-        self._past[t] = S
+        self._past[t] = S - S.mean(axis=1, keepdims=True) if self.centred else S
         J = self.network.hessian(u, self.y, V, self.rule.loss)
         self._responses.extend(t, J if batch is None else J * batch)
         self.memory = self._responses.memory(t + 1, self._past)

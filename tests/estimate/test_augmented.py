@@ -1,6 +1,7 @@
 """The estimator against a sample-by-sample reference, the truth, and the rule that it sees training data only."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -584,3 +585,35 @@ def test_features_that_are_all_zero_are_said_to_hold_nothing(rng):
         network, sedyn.Training(0.1, 3), network.init(10, rng=rng), np.zeros((40, 10)), rng.standard_normal(40)
     )
     assert "all features are 0 in every row; there is nothing to learn from" in run.warnings
+
+
+def test_centred_columns_count_in_the_exact_recursion_too(rng):
+    """A gradient that all rows share moves nothing where the columns have mean 0; labels with a mean have one."""
+    network = sedyn.Network((2, 1), ("tanh", "identity"))
+    X = rng.standard_normal((200, 120))
+    X -= X.mean(axis=0)
+    y = np.tanh(X @ sedyn.random_signal(120, rng=rng)) + 2
+    runs = [
+        sedyn.augmented_gradient_descent(
+            network, sedyn.Training(0.2, 30), network.init(120, rng=1), X, y, method=method, rng=0
+        ).estimated_error
+        for method in ("exact", "low-rank")
+    ]
+    np.testing.assert_allclose(*runs, rtol=0.05)
+
+
+@pytest.mark.seconds
+def test_standard_error_near_as_many_features_as_rows(rng):
+    """Linear network trained to convergence at m / n = 1.1: what leaving out a row changes echoes in all others."""
+    network, teacher = sedyn.Network((1, 1), ("identity", "identity")), sedyn.SingleIndex("linear", 0.3)
+    z = []
+    for seed in range(50):
+        X, y = teacher.sample(300, signal := sedyn.random_signal(273, rng=seed), rng=1000 + seed)
+        start = network.init(273, rng=2000 + seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sedyn.AssumptionWarning)
+            run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.45, 400), start, X, y, rng=seed)
+        if run.status == "ok":
+            truth = sedyn.population_error(network, teacher, sedyn.Overlaps.of(run.final, signal), rng=0)
+            z.append((run.estimated_error[-1] - truth) / run.estimated_stderr[-1])
+    assert len(z) > 35 and np.std(z) < 1.25  # without the echo 1.5

@@ -167,3 +167,14 @@ def test_links_are_suspected(n, sizes, kappa, rng):
         text = suspected_links(X, find_groups(None, X)[0])
         assert "seem linked" in text and "groups=" in text
         assert suspected_links(X, find_groups(labels, X)[0]) == ""
+
+
+def test_a_single_group_is_refused(rng):
+    network, X = sedyn.Network((1, 1), ("tanh", "identity")), rng.standard_normal((30, 5))
+    arguments = network, sedyn.Training(0.1, 3), network.init(5, rng=0)
+    with pytest.raises(ValueError, match="all 30 rows are in one group, or equal"):
+        sedyn.augmented_gradient_descent(*arguments, X, X[:, 0], groups=np.zeros(30))
+    with pytest.warns(
+        sedyn.AssumptionWarning, match="only about 2 independent rows: .* not to be trusted|only 30 rows"
+    ):
+        sedyn.augmented_gradient_descent(*arguments, X, X[:, 0], groups=np.arange(30) % 2)
