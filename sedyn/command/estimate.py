@@ -24,8 +24,9 @@ def estimate(args: argparse.Namespace) -> None:
             f"too few rows: {m} for {n} features; the estimate needs at least {max(20, n)}; add rows or remove columns"
         )
     target = scale_target(table.y)
-    # whitening rows by their own covariance makes the estimate read low unless they are several times the columns
-    whitened = m >= WHITENING_ROWS * n
+    # whitening rows by their own covariance makes the estimate read low unless independent ones are several times the
+    # columns; and it hides which rows repeat others
+    whitened = m >= WHITENING_ROWS * n and table.groups is None and len(np.unique(table.X, axis=0)) == m
     X = whiten(table.X, names=table.names) if whitened else (table.X - table.X.mean(axis=0)) / table.X.std(axis=0)
     network = Network((args.width, 1), ("tanh", "identity"))
     rng = np.random.default_rng(args.seed)
@@ -70,12 +71,15 @@ def estimate(args: argparse.Namespace) -> None:
         print(f"Caution: {text}.")
     if run.message:
         print(run.message)
-    if best == len(run.train_error) - 1:
+    if table.groups is None and run.n_groups < m:
+        print(f"{m - run.n_groups} rows repeat others exactly; a row and its repeats were left out together.")
+    if table.groups is not None and run.n_groups == m:
+        print("Every row is a group of its own: --groups changes nothing.")
+    if best == len(run.train_error) - 1 > 0:
         print("The estimate still falls at the last step; a larger --n-steps may do better.")
     if not whitened:
-        print(
-            f"Not whitened: that needs {WHITENING_ROWS} rows for each of the {n} columns. Their spectrum was estimated."
-        )
+        needed = f"{WHITENING_ROWS} independent rows for each of the {n} columns"
+        print(f"Not whitened: that needs {needed}. Their spectrum was estimated.")
 
     import matplotlib.pyplot as plt
 

@@ -55,7 +55,7 @@ def augmented_gradient_descent(
         symmetric matrix. None: the identity, independent features of variance 1, unless there are `unlabelled` rows.
     unlabelled : None or (k, n_features) array
         Rows from which the spectrum of the covariance is estimated (`population_spectrum`), at least 12, k and n of one
-        order; ``unlabelled=X`` takes the training rows themselves.
+        order; ``unlabelled=X`` takes the training rows themselves, one row of each group.
     groups : None or (m,) array of labels
         Which rows belong together (visits of one subject, copies, augmented versions): rows of different groups are
         independent, and a fresh row comes from a new group. Rows that repeat others exactly are found without.
@@ -113,17 +113,20 @@ def augmented_gradient_descent(
     >>> bool(run.estimated_error[-1] > run.train_error[-1]), run.estimated_stderr.shape
     (True, (11,))
     """
+    own = unlabelled is not None and (unlabelled is X or np.array_equal(unlabelled, X))
     weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, metrics, dtype)
     rule = training.rule(network.n_layers)
     if not (isinstance(method, str) and method in ("low-rank", "exact")):
         raise ValueError(f"unknown method {shown(method)}; use 'low-rank' or 'exact'")
     tolerance = number(tolerance, "tolerance", "lie between 0 and 1", lambda x: 0 < x < 1)
     n_reruns = None if n_reruns is None else integer(n_reruns, "n_reruns")
-    spectrum = spectrum_of(covariance, unlabelled, X.shape[1])
     n, T = X.shape[1], rule.n_steps
     centred, fresh_scale = _own_scaling(X)
     with np.errstate(over="ignore", invalid="ignore"):  # of X or y that are too large: the first step says so
         related, said = find_groups(groups, X)
+    if own and related.kappa is not None:  # linked rows would pass for correlated features
+        unlabelled = X[np.unique(related.index, return_index=True)[1]]
+    spectrum = spectrum_of(covariance, unlabelled, n)
     rng = generator(rng)
     chance = rng.spawn(1)[0]  # beside the batches
     memory: NudgedMemory | ExactMemory

@@ -50,8 +50,8 @@ def read_csv(path: str | Path, target: str, *, groups: str | None = None) -> Dat
         When there is no such file.
     ValueError
         For an empty file, a single column, nameless or duplicate columns, an unknown target or column of groups, one
-        column for both, rows of another length,
-        missing or non-numeric values (with row and column; the header is row 1), and constant columns.
+        column for both, rows without a group or of another length, missing or non-numeric values (with row and column;
+        the header is row 1), and constant columns.
 
     Examples
     --------
@@ -95,8 +95,11 @@ def _take(rows, header, name, path) -> Array:
     """The cells of one column, taken out of the rows and the header."""
     at = header.index(name)
     for number, row in rows:
-        if len(row) > at and not row[at].strip():
-            raise ValueError(f"row {number} of {path} has no group in column {name!r}; give it one of its own")
+        if len(row) > at and row[at].strip().lower() in MISSING:
+            what = f"holds {row[at].strip()!r}" if row[at].strip() else "is empty"
+            raise ValueError(
+                f"row {number} of {path} has no group: column {name!r} {what}; give such rows a group of their own each"
+            )
     labels = np.array([row.pop(at).strip() for _, row in rows if len(row) > at])
     header.pop(at)
     return labels
@@ -116,7 +119,9 @@ def _check_header(header, target, groups, path):
     for name, what in ((target, "the target"), (groups, "the column of groups")):
         if name is not None and name not in header:
             raise ValueError(f"{path} has no column {name!r}; choose {what} among {shown}")
-    if target == groups or groups is not None and len(header) < 3:
+    if target == groups:
+        raise ValueError(f"target and groups are both {target!r}; rows that belong together need a column of their own")
+    if groups is not None and len(header) < 3:
         raise ValueError(f"target {target!r} and groups {groups!r} leave no feature in {path}; name other columns")
 
 

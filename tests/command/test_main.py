@@ -103,7 +103,7 @@ def test_estimate_says_when_rows_are_scarce_and_names_the_picture_after_the_tabl
     rng = np.random.default_rng(0)
     names = [f"c{i}" for i in range(11)]
     assert main(["estimate", write(names, rng.normal(size=(30, 11))), "--target", "c0"]) == 0
-    assert "Not whitened: that needs 4 rows for each of the 10 columns" in capsys.readouterr().out
+    assert "Not whitened: that needs 4 independent rows for each of the 10 columns" in capsys.readouterr().out
 
 
 def with_cell(value, row=4, column=1):
@@ -226,3 +226,33 @@ def test_the_module_runs_as_a_program():
     assert done.stderr == "sedyn: no file 'absent.csv'; give the path of a comma-separated file with a header line\n"
     shown = subprocess.run([sys.executable, "-m", "sedyn", "--help"], capture_output=True, text=True)
     assert shown.returncode == 0 and "run" in shown.stdout and "estimate" in shown.stdout
+
+
+@pytest.mark.seconds
+def test_estimate_of_rows_that_belong_together_or_repeat(capsys):
+    """Groups by a column of labels; repeats of the table as it stands, not of what whitening makes of it."""
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(60, 4))
+
+    def printed(rows, *options, header=("a", "b", "c", "y")):
+        assert main(["estimate", write(header, rows), "--target", "y", "--n-steps", "5", *options]) == 0
+        return capsys.readouterr().out
+
+    twice = np.repeat(rows, 2, axis=0)[rng.permutation(120)]
+    out = printed(twice)
+    assert "60 independent groups" in out and "60 rows repeat others exactly" in out and "standardised" in out
+    few = np.column_stack([rng.integers(0, 4, (200, 3)), rng.normal(size=200)])  # chance repeats
+    assert "200 independent rows" in printed(few)
+    visits = [[*row, f"S{i // 3}"] for i, row in enumerate(rows)]
+    named = {"header": ("a", "b", "c", "y", "subject")}
+    assert "20 independent groups" in printed(visits, "--groups", "subject", **named)
+    alone = [[*row, f"S{i}"] for i, row in enumerate(rows)]
+    assert "--groups changes nothing" in printed(alone, "--groups", "subject", **named)
+    one = [[*row, "S"] for row in rows]
+    arguments = ["estimate", "data.csv", "--target", "y", "--groups", "subject"]
+    write(named["header"], one)
+    fails(capsys, arguments, "all 60 rows are in one group")
+    for missing in ("NaN", "NA", "?"):
+        write(named["header"], [[*row, missing if i == 7 else f"S{i // 3}"] for i, row in enumerate(rows)])
+        fails(capsys, arguments, "row 9 of data.csv has no group", repr(missing))
+    fails(capsys, [*arguments[:-1], "y"], "target and groups are both 'y'")
