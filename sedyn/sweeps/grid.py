@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..common import available_cores, progress, single_threaded
+from ..common import __version__, available_cores, progress, single_threaded
 from .store import Table, clean, encode, open_store, pack, public_name, read, record_name, spawn_key, write
 from .workers import RESERVED, WRITERS, Processes, outcomes, run_point, this_process
 
@@ -71,13 +71,15 @@ def sweep(
     ValueError, TypeError
         When the function does not take the grid's parameters or hides others, or a value has no unique text (NaN, a
         function); when the store belongs to another function, to another root seed or to other code.
+    OSError
+        When a point cannot be written to the store; it says which, and those before it are safe.
     RuntimeError
         When worker processes cannot start.
 
     Warns
     -----
     UserWarning
-        When points failed or the sweep was interrupted.
+        When points failed, the sweep was interrupted, or points in the store are by another version of sedyn.
 
     Examples
     --------
@@ -100,6 +102,8 @@ def sweep(
             raise TypeError(f"executor must be a concurrent.futures.Executor or a positive integer; got {executor!r}")
         _require_importable(function)
     identity = {"function": public_name(function), "source": _source(function)}
+    if store is not None and not str(store):
+        raise ValueError("store must name a folder; got ''")
     folder = None if store is None else Path(store)
     root = open_store(folder, identity, sorted(points[0]), rng)
     jobs: dict[str, tuple[dict, dict]] = {}
@@ -127,7 +131,15 @@ def sweep(
     def keep(name: str, outcome: dict) -> None:
         record = jobs[name][0] | outcome
         if folder:
-            write(folder / f"{name}.{'failure' if record['error'] else 'npz'}", pack(record))
+            path = folder / f"{name}.{'failure' if record['error'] else 'npz'}"
+            try:
+                write(path, pack(record))
+            except OSError as error:
+                raise OSError(
+                    error.errno,
+                    f"{error.strerror}: {path} could not be written; the {len(records)} points before it are safe in "
+                    f"{folder}: make room, or mend what is wrong, and call it again to go on",
+                ) from error
             if not record["error"]:
                 (folder / f"{name}.failure").unlink(missing_ok=True)
         (failures if record["error"] else records)[name] = record
@@ -157,6 +169,10 @@ def sweep(
     if failures:
         status = "failed" if status == "ok" else status
         message += f"; {len(failures)} failed (see .failures), one by {next(iter(failures.values()))['error']}"
+    other = sum(r["versions"]["sedyn"] != __version__ for r in records.values())
+    if other:
+        status = "mixed" if status == "ok" else status
+        message += f"; {other} by another version of sedyn (in a new folder all are run by {__version__})"
     message += (f"; {len(damaged)} damaged files were made again" if damaged else "") + reason
     if status != "ok":
         warnings.warn(message, stacklevel=2)
@@ -195,12 +211,21 @@ def _points(function, grid) -> list[dict]:
 
 
 def _source(function) -> str:
-    """A hash of the code without comments and layout, or "" where it cannot be read."""
+    """A hash of the code without comments and layout; of what Python made of it where it cannot be read."""
     try:
         code = ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
     except (OSError, TypeError, SyntaxError):
-        return ""
+        code = repr(_compiled(function.__code__))
     return hashlib.sha256(code.encode()).hexdigest()
+
+
+def _compiled(code) -> tuple:
+    """Instructions, names and constants, those of inner functions too, without places in a file."""
+    constants = [
+        _compiled(c) if inspect.iscode(c) else sorted(map(repr, c)) if isinstance(c, frozenset) else c
+        for c in code.co_consts
+    ]
+    return code.co_code, code.co_names, code.co_varnames, constants
 
 
 def _require_importable(function) -> None:

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import time
 import uuid
 import warnings
@@ -29,6 +30,7 @@ from ..common import Result, same
 HEADER = "sweep.json"
 STALE = 3600  # seconds after which a temporary file belongs to nobody
 DIGEST = 64  # bytes at the end of a record
+NAME = re.compile("[0-9a-f]{40}")  # of a record
 
 
 class Failure(NamedTuple):
@@ -48,10 +50,11 @@ class Table(dict):
     Attributes
     ----------
     arrays : dict of (n_records, ...) arrays
-        The function's arrays; where shapes differ, filled up with NaN at the end.
+        The function's arrays; where shapes differ, also in their number of axes, filled up with NaN at the end.
     failures : list of Failure
     status : str
-        ``"ok"``, ``"failed"`` (some points), ``"damaged"`` (some files) or ``"interrupted"``.
+        ``"ok"``, ``"mixed"`` (records of several sweeps or versions), ``"failed"`` (some points), ``"damaged"`` (some
+        files) or ``"interrupted"``.
     message : str
         How many points there are, where they come from, and what went wrong.
     """
@@ -62,10 +65,11 @@ class Table(dict):
         self.arrays: dict[str, np.ndarray] = {}
         if not records:
             return super().__init__()
-        columns = {name: _column([r["parameters"][name] for r in records]) for name in records[0]["parameters"]}
+        names = dict.fromkeys(name for r in records for name in r["parameters"])  # of several sweeps: of any of them
+        columns = {name: _column([r["parameters"].get(name) for r in records]) for name in names}
         columns["seed"] = np.array([r["seed"] for r in records])
         for name in dict.fromkeys(name for r in records for name in r["values"]):
-            stacked = _stack(name, [r["values"].get(name) for r in records])
+            stacked = _stack([r["values"].get(name) for r in records])
             (columns if stacked.ndim == 1 else self.arrays)[name] = stacked
         super().__init__(columns, seconds=np.array([r["seconds"] for r in records]))
 
@@ -93,7 +97,8 @@ class Table(dict):
 def load(path) -> Any:
     """What is in a folder that `sweep` wrote, as one `Table`; or the result in a file that its `save` wrote.
 
-    Records are sorted by their parameters. Damaged files are left out, with a warning: a sweep runs them again.
+    Records are sorted by their parameters. Damaged files are left out, with a warning: a sweep runs them again. Records
+    of several sweeps, or of several versions of sedyn, are all returned, with a warning.
 
     Raises
     ------
@@ -113,22 +118,44 @@ def load(path) -> Any:
         return Result.load(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{path} does not exist; give the folder of a sweep or the file of a saved result")
-    files = {p: read(p) for p in sorted(folder.iterdir()) if p.suffix in (".npz", ".failure")}
+    found = sorted(p for p in folder.iterdir() if p.suffix in (".npz", ".failure"))
+    files = {p: read(p) for p in found if NAME.fullmatch(p.stem) and p.is_file()}
     header = folder / HEADER
     if not files and not header.exists():
         raise ValueError(f"{path} is not the store of a sweep: it holds no records")
+    strays = [p.name for p in found if p not in files]
     damaged = [p.name for p, record in files.items() if record is None]
     damaged += [HEADER] if header.exists() and _read_header(header) is None else []
     records = sorted((r for p, r in files.items() if r and p.suffix == ".npz"), key=_order)
     done = {record_name(r) for r in records}
     failures = sorted((r for r in files.values() if r and r["error"] and record_name(r) not in done), key=_order)
     message = f"{len(records)} points" + (f"; {len(failures)} failed (see .failures)" if failures else "")
-    if len({r["source"] for r in records}) > 1:
-        message += "; by more than one version of the function"
-    if damaged:
-        message += f"; {len(damaged)} damaged files: {', '.join(damaged[:3])}{', ..' if len(damaged) > 3 else ''}"
+    mixed = _mixed(records)
+    for what, names in (("damaged files", damaged), ("others that are no records", strays)):
+        message += f"; {len(names)} {what}: {brief_list(names)}" if names else ""
+    message += "".join(f"; {text}" for text in mixed)
+    if damaged or strays or mixed:
         warnings.warn(f"{path}: {message}", stacklevel=2)
-    return Table(records, failures, "damaged" if damaged else "failed" if failures else "ok", message)
+    status = "damaged" if damaged else "failed" if failures else "mixed" if mixed else "ok"
+    return Table(records, failures, status, message)
+
+
+def _mixed(records: Sequence[dict]) -> list[str]:
+    """What these records do not have in common, though those of one sweep do."""
+    said = []
+    if len({(r["function"], r["root"]) for r in records}) > 1:
+        functions = sorted({r["function"] for r in records})
+        said.append(f"of more than one sweep ({brief_list(functions)}; {len({r['root'] for r in records})} root seeds)")
+    elif len({r["source"] for r in records}) > 1:
+        said.append("by more than one version of the function")
+    if len(versions := sorted({r["versions"]["sedyn"] for r in records})) > 1:
+        said.append(f"by more than one version of sedyn ({brief_list(versions)})")
+    return said
+
+
+def brief_list(names: Sequence[str]) -> str:
+    """The first three."""
+    return ", ".join(names[:3]) + (", .." if len(names) > 3 else "")
 
 
 def clean(value, name: str):
@@ -194,8 +221,10 @@ def _text(value) -> str:
 
 
 def _column(values: list) -> np.ndarray:
-    """Numbers as numbers, all else as text."""
+    """Numbers as numbers, all else as text. A parameter that some records do not have is None there."""
     kinds = {type(v) for v in values}
+    if type(None) in kinds and kinds <= {type(None), int, float} and len(kinds) > 1:
+        values, kinds = [np.nan if v is None else float(v) for v in values], {float}
     if kinds in ({bool}, {int}) or (kinds and kinds <= {int, float}):
         column = np.array(values)
         if column.dtype.kind in "bif":
@@ -203,15 +232,17 @@ def _column(values: list) -> np.ndarray:
     return np.array([_text(v) for v in values])
 
 
-def _stack(name: str, values: list) -> np.ndarray:
+def _stack(values: list) -> np.ndarray:
     """Along a new first axis; what is missing in some records is NaN, or empty text."""
     known = [v for v in values if v is not None]
     shapes = {v.shape for v in known}
     if len(shapes) == 1 and len(known) == len(values):
         return np.stack(known)
-    if len({len(shape) for shape in shapes}) > 1:
-        raise ValueError(f"{name!r} has {' and '.join(map(str, shapes))} as shapes; return the same number of axes")
-    kind = np.result_type(*known) if known[0].dtype.kind == "U" else np.result_type(float, *known)
+    axes = max(map(len, shapes))  # fewer, as of a run that ended before there was a curve, are the first entries
+    known = [v.reshape((1,) * (axes - v.ndim) + v.shape) for v in known]
+    values = [None if v is None else v.reshape((1,) * (axes - v.ndim) + v.shape) for v in values]
+    shapes = {v.shape for v in known}
+    kind = np.result_type(*known) if any(v.dtype.kind == "U" for v in known) else np.result_type(float, *known)
     out = np.full((len(values), *map(max, zip(*shapes, strict=True))), "" if kind.kind == "U" else np.nan, kind)
     for i, value in enumerate(values):
         if value is not None:
@@ -244,6 +275,8 @@ def unpack(data: bytes) -> dict | None:
 
 def read(path: Path) -> dict | None:
     """The record in a file, None when the file is damaged or holds another point."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder where a record belongs; remove it or take another store")
     record = unpack(path.read_bytes())
     return record if record and record_name(record) == path.stem else None
 

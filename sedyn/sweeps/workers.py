@@ -72,10 +72,17 @@ def _values(returned, point: dict) -> dict[str, np.ndarray]:
     for name, value in returned.items():
         if not isinstance(name, str) or name in point or name in RESERVED:
             raise ValueError(f"a returned value cannot be called {name!r}; choose another name")
-        values[name] = np.array(value)
+        values[name] = np.array(_filled(value))
         if values[name].dtype.kind not in "biufcU":
             raise TypeError(f"{name!r} must be a number, a text or an array of these; got {type(value).__name__}")
     return values
+
+
+def _filled(value):
+    """A masked array as one with NaN where nothing is."""
+    if not np.ma.is_masked(value):
+        return value
+    return value.filled(np.nan) if value.dtype.kind in "fc" else value.astype(float).filled(np.nan)
 
 
 def outcomes(

@@ -507,9 +507,84 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(tmp_path, monkeypatch):
 
     here(draw, {"a": [1]}, store=tmp_path)
     monkeypatch.setattr(sedyn.sweeps.store.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left.* could not be written; the 1 points before it are safe in"):
         here(draw, {"a": [1, 2]}, store=tmp_path)
     assert not list(tmp_path.glob("*.tmp")) and sedyn.load(tmp_path)["a"].tolist() == [1]
+
+
+def trouble(kind, rng):
+    if kind == "diverged":
+        return {"curve": np.nan, "masked": np.ma.array([1, 2], mask=[True, False])}
+    if kind == "raises":
+        raise ZeroDivisionError("no")
+    if kind == "exits":
+        raise SystemExit(3)
+    return {"curve": np.arange(3.0), "masked": np.ma.array([5.0, 6.0])}
+
+
+def test_every_kind_of_trouble_leaves_the_good_points_safe_and_the_bad_ones_named(tmp_path):
+    """A curve that is NaN instead, a masked array, an error and an exit: in the table, and in the store after."""
+    with pytest.warns(UserWarning, match="3 of 5 points; 2 failed"):
+        table = here(trouble, {"kind": ["fine", "diverged", "raises", "exits", "good"]}, store=tmp_path)
+    stored = sedyn.load(tmp_path)
+    for found, kinds in ((table, ["fine", "diverged", "good"]), (stored, ["diverged", "fine", "good"])):
+        assert found["kind"].tolist() == kinds and found.status == "failed"
+        rows = [[np.nan] * 3 if kind == "diverged" else [0, 1, 2] for kind in kinds]
+        np.testing.assert_array_equal(found.arrays["curve"], rows)
+        rows = [[np.nan, 2] if kind == "diverged" else [5, 6] for kind in kinds]
+        np.testing.assert_array_equal(found.arrays["masked"], rows)
+    assert [failure.parameters["kind"] for failure in table.failures] == ["raises", "exits"]
+
+
+def test_records_of_several_sweeps_or_versions_are_told_apart(tmp_path, monkeypatch):
+    one, other = tmp_path / "one", tmp_path / "other"
+    here(draw, {"a": [1]}, rng=1, store=one)
+    here(draw, {"a": [2], "b": [3]}, rng=2, store=other)
+    for path in other.glob("*.npz"):
+        path.rename(one / path.name)
+    with pytest.warns(UserWarning, match=r"2 points; of more than one sweep \(.*draw; 2 root seeds\)"):
+        table = sedyn.load(one)
+    assert table.status == "mixed" and sorted(table["a"]) == [1, 2]
+    np.testing.assert_array_equal(np.sort(table["b"]), [3, np.nan])
+    monkeypatch.setattr(sedyn.sweeps.workers, "__version__", "0.0.9")
+    here(draw, {"a": [5]}, rng=7, store=tmp_path / "new")
+    with pytest.warns(UserWarning, match="1 by another version of sedyn"):
+        assert here(draw, {"a": [5]}, rng=7, store=tmp_path / "new").status == "mixed"
+    monkeypatch.undo()
+    here(draw, {"a": [5, 6]}, rng=7, store=tmp_path / "two")
+    with pytest.warns(UserWarning, match="1 by another version of sedyn"):
+        here(draw, {"a": [5, 6]}, rng=7, store=tmp_path / "new")
+    with pytest.warns(UserWarning, match=r"by more than one version of sedyn \(0.0.9, "):
+        sedyn.load(tmp_path / "new")
+
+
+def test_what_is_no_record_is_named(tmp_path):
+    table = here(draw, {"a": [1]}, store=tmp_path)
+    record = next(tmp_path.glob("*.npz"))
+    (tmp_path / "x.npz").mkdir()
+    np.savez(tmp_path / "mine.npz", x=1)
+    with pytest.warns(UserWarning, match="2 others that are no records: mine.npz, x.npz"):
+        assert sedyn.load(tmp_path)["a"].tolist() == [1]
+    same(here(draw, {"a": [1]}, store=tmp_path), table)
+    record.unlink()
+    record.mkdir()
+    with pytest.raises(ValueError, match="is a folder where a record belongs; remove it"):
+        here(draw, {"a": [1]}, store=tmp_path)
+    with pytest.raises(ValueError, match="store must name a folder; got ''"):
+        here(draw, {"a": [1]}, store="")
+
+
+def test_code_that_cannot_be_read_is_known_by_what_it_does(tmp_path):
+    def made(text):
+        space = {"__name__": __name__}
+        exec(text, space)
+        return space["f"]
+
+    first = "def f(i, rng):\n    return {'x': i + 1.0}"
+    here(made(first), {"i": [1]}, store=tmp_path)
+    assert here(made("\n\n" + first), {"i": [1]}, store=tmp_path)["x"].tolist() == [2]
+    with pytest.raises(ValueError, match="has changed since"):
+        here(made(first.replace("1.0", "2.0")), {"i": [1]}, store=tmp_path)
 
 
 # ---- workers
