@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy import sparse  # noqa: F401, in the calls below
 
 import sedyn
 from sedyn.command import main
@@ -148,7 +149,7 @@ TEACHER.sample(5, np.ones((6, 2)))
     ValueError: signal must have shape (n_features,); got (6, 2)
 TEACHER.sample(5, SIGNAL * np.nan)
     ValueError: signal must be finite numbers, without NaN or infinite entries; got an array of shape (6,) and type
-        float64
+        float64, 6 of its entries NaN or infinite
 TEACHER.sample(10**14, SIGNAL)
     MemoryError: a feature matrix of shape (100000000000000, 6) needs .. GiB and this machine has .. GiB; lower
         n_samples or n_features
@@ -206,7 +207,7 @@ sedyn.Overlaps(np.eye(2), [0, 0], -1.0, DEEP)
         [0.0, 0.0]
 sedyn.Overlaps(np.eye(2) * np.nan, [0, 0], 1.0, DEEP)
     ValueError: gram, like all overlaps, must be finite numbers, without NaN or infinite entries; got an array of
-        shape (2, 2) and type float64
+        shape (2, 2) and type float64, 4 of its entries NaN or infinite
 sedyn.Overlaps(np.eye(2), [0, 0], 1.0, deep=None)
     TypeError: deep must be a tuple of arrays, one per layer; got None
 sedyn.Overlaps(np.eye(2), [0, 0], 1.0, DEEP, blocks=[(1.0, -2.0)])
@@ -241,10 +242,11 @@ sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X * np.nan, Y)
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X[:, :4], Y)
     ValueError: X has 4 columns; expected 6, the number of features
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X.astype(str), Y)
-    ValueError: X must be an array of numbers; got an array of shape (20, 6) and type <U32; convert or drop other
-        columns
+    ValueError: X must be an array of numbers; got an array of shape (20, 6) and type <U32; convert, fill in or drop
+        such columns
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, np.ma.masked_less(X, 0), Y)
-    ValueError: X must be an array of numbers, none of them masked; remove those rows or fill them in
+    ValueError: X must be an array of numbers; got an array of shape (20, 6) with 59 masked entries; convert, fill in
+        or drop such columns
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y[:-1])
     ValueError: X and y need the same, positive number of rows; got 20 and 19
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y[:, None])
@@ -320,7 +322,7 @@ sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=X[
     ValueError: unlabelled must be rows of shape (k, 6); got shape (20, 4)
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=X * np.nan)
     ValueError: unlabelled must be finite numbers, without NaN or infinite entries; got an array of shape (20, 6)
-        and type float64
+        and type float64, 120 of its entries NaN or infinite
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=np.ones((20, 6)))
     ValueError: unlabelled rows must vary, by less than 1e100, for a covariance to be estimated; rescale them
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=X, covariance=np.ones(6))
@@ -338,6 +340,47 @@ sedyn.tune(NETWORK, TRAINING, X, Y, scales=1.0)
     TypeError: scales must be a sequence of scales of the initial weights; got 1.0
 sedyn.tune(NETWORK, TRAINING, X, Y, executor=4)
     TypeError: executor must have a submit method, as those of concurrent.futures; got 4
+# callables: which argument of which
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics=[lambda f: f])
+    TypeError: a metric must be a function of (f, y); got one of (f): too many positional arguments
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics=[lambda f, y: f["a"]])
+    ValueError: the metric <lambda> raised IndexError: ..; it gets outputs f and labels y of shape (20,)
+sedyn.Training(0.1, 3, loss=lambda f: f)
+    TypeError: the derivative of a loss must be a function of (f, y); got one of (f): too many positional arguments
+sedyn.Training(lambda: 0.1, 3)
+    TypeError: the schedule step_size must be a function of (t); got one of (): too many positional arguments
+sedyn.Training(0.1, 3, momentum=lambda t, layer: 0.1)
+    TypeError: the schedule momentum must be a function of (t); got one of (t, layer): missing a required argument:
+        'layer'
+sedyn.Network((2, 1), ((lambda: 1, lambda a: a), "identity"))
+    TypeError: the value of an activation must be a function of (a); got one of (): too many positional arguments
+sedyn.Network((2, 1), ((np.tanh, lambda a, h: a), "identity"))
+    TypeError: the derivative of an activation, given as a pair, must be a function of (a); got one of (a, h): missing
+        a required argument: 'h'
+sedyn.Activation("mine", np.tanh, lambda a: a)
+    TypeError: the derivative of an activation must be a function of (a, value); got one of (a): too many positional
+        arguments
+sedyn.Network((2, 1), ((lambda a: a["x"], lambda a: a), "identity"))
+    ValueError: the value of an activation must map arrays of shape (48,) elementwise; it raised IndexError: ..
+sedyn.SingleIndex(lambda: 1, 0.1)
+    TypeError: a link must be a function of (z); got one of (): too many positional arguments
+sedyn.MultiIndex(lambda z: z, 2, noise=None)
+    TypeError: a link must be a function of (z, xi); got one of (z): too many positional arguments
+# kinds of arrays
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, sparse.csr_array(X), Y)
+    ValueError: X must be an array of numbers; got a sparse array of shape (20, 6); make it dense with .toarray();
+        convert, fill in or drop such columns
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X + 0j, Y)
+    ValueError: X must be an array of numbers; got an array of shape (20, 6) and type complex128; convert, fill in or
+        drop such columns
+sedyn.tune("tanh", TRAINING, X, Y)
+    TypeError: networks must be one or several sedyn.Network; got 'tanh'
+sedyn.plot.kernel_heatmap(sedyn.state_evolution(*PROBLEM, 2.0, n_paths=2**9, rng=0).kernels)
+    TypeError: kernel must be one of them, such as theory.kernels.C; got all of theory.kernels
+sedyn.scale_target([1.0, np.nan])
+    ValueError: y must be finite numbers, without NaN or infinite entries; got [1.0, nan]
+sedyn.Teacher()
+    TypeError: Teacher is the base of sedyn.SingleIndex and sedyn.MultiIndex; use one of them
 # the theory
 sedyn.state_evolution(*PROBLEM, aspect_ratio=0)
     ValueError: aspect_ratio must be m / n, a number > 0, or numpy.inf; got 0
@@ -609,3 +652,28 @@ def test_the_table_is_complete():
         assert method in ROWS, method
     for command_ in ("run", "estimate"):
         assert f'command("{command_}"' in ROWS
+
+
+def test_arrays_that_hold_numbers_work():
+    """Objects that are numbers, masked arrays without a mask, nullable columns without gaps."""
+    whole = sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y).train_error
+    given = [X.astype(object), np.ma.array(X), X.tolist()]
+    pandas = pytest.importorskip("pandas")
+    given += [pandas.DataFrame(X), pandas.DataFrame(X).astype("Float64")]
+    for rows in given:
+        run = sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, rows, pandas.Series(Y).astype("Float64"))
+        np.testing.assert_array_equal(run.train_error, whole)
+    gap = pandas.DataFrame(X).astype("Float64")
+    gap.iloc[3, 2] = pandas.NA
+    with pytest.raises(ValueError, match="X holds 1 NaN or infinite entries"):
+        sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, gap, Y)
+
+
+def test_a_metric_that_is_no_number_is_reported():
+    def lost(f, y):
+        return np.where(f > -np.inf, np.nan, y)
+
+    theory = sedyn.state_evolution(*PROBLEM, 2.0, n_paths=2**9, n_scrambles=2, metrics=[lost], rng=0)
+    for result in (sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics=[lost]), theory):
+        assert result.status == "inaccurate" and "the metric lost is not a finite number at step 0" in result.message
+        assert np.all(np.isfinite(result.train_error)) and len(result.train_error) == TRAINING.n_steps + 1

@@ -1,6 +1,19 @@
 """Common ground of all rooms: checks of input, the machine, and results. Imports nothing of sedyn."""
 
-from .checks import Array, elementwise, finite_array, floating, generator, instance, integer, number, numbers, shown
+from .checks import (
+    Array,
+    elementwise,
+    finite_array,
+    floating,
+    generator,
+    instance,
+    integer,
+    number,
+    numbers,
+    real_array,
+    shown,
+    takes,
+)
 from .machine import (
     Caller,
     available_cores,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import numbers as abstract
 from collections.abc import Callable
 
 import numpy as np
@@ -10,9 +12,15 @@ Array = np.ndarray
 
 
 def shown(value) -> str:
-    """A value as messages show it: short, and arrays by their shape."""
+    """A value as messages show it: short, and arrays by their shape, type, and what is wrong with them."""
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        return f"a sparse array of shape {value.shape}; make it dense with .toarray()"
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        return f"an array of shape {value.shape} with {np.ma.count_masked(value)} masked entries"
     if isinstance(value, np.ndarray) and value.ndim:
-        return f"an array of shape {value.shape} and type {value.dtype}"
+        bad = np.count_nonzero(~np.isfinite(value)) if value.dtype.kind == "f" else 0
+        entries = f", {bad} of its entries NaN or infinite" if bad else ""
+        return f"an array of shape {value.shape} and type {value.dtype}{entries}"
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -23,15 +31,23 @@ def instance(value, kind: type, name: str, expected: str = "") -> None:
         raise TypeError(f"{name} must be a sedyn.{expected or kind.__name__}; got {shown(value)}")
 
 
-def real_array(value) -> np.ndarray | None:
-    """`value` as an array of floats, NaN and infinity included; None where it holds anything but real numbers."""
-    if isinstance(value, np.ma.MaskedArray):  # numpy would take what is behind the mask
+def real_array(value, dtype=None) -> np.ndarray | None:
+    """`value` as a new array of floats, or as an array of `dtype` that may be its own, NaN and infinity included; None
+    where it holds anything but real numbers.
+
+    Tables of objects count where all entries are real numbers, missing ones (pandas.NA) as NaN.
+    """
+    if np.ma.is_masked(value):  # numpy would take what is behind the mask
         return None
     try:
         given = np.asarray(value)
     except (TypeError, ValueError):  # rows of different lengths
         return None
-    return given.astype(float) if given.dtype.kind in "fiub" else None
+    if given.dtype.kind == "O" and given.ndim:
+        entries = [np.nan if type(v).__name__ == "NAType" else v for v in given.flat]
+        if all(isinstance(v, (abstract.Real, np.bool_)) for v in entries):
+            given = np.array(entries, float).reshape(given.shape)
+    return given.astype(dtype or float, copy=dtype is None) if given.dtype.kind in "fiub" else None
 
 
 def numbers(value) -> np.ndarray:
@@ -62,11 +78,30 @@ def finite_array(value, name: str) -> np.ndarray:
     return found
 
 
+def takes(function: Callable, name: str, *arguments: str) -> None:
+    """TypeError unless the function can be called with so many arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some builtins have none
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must be a function of ({', '.join(arguments)}); got one of {signature}: {error}"
+        ) from None
+
+
 def elementwise(function: Callable, name: str, *arrays: np.ndarray) -> None:
     """ValueError unless the function maps the arrays to real numbers of their shape, and leaves them as they are."""
     given = [array.copy() for array in arrays]
-    with np.errstate(all="ignore"):
-        found = real_array(function(*given))
+    try:
+        with np.errstate(all="ignore"):
+            found = real_array(function(*given))
+    except Exception as error:  # whatever a user's function may raise
+        raise ValueError(
+            f"{name} must map arrays of shape {arrays[0].shape} elementwise; it raised {type(error).__name__}: {error}"
+        ) from error
     if any(not np.array_equal(now, array, equal_nan=True) for now, array in zip(given, arrays, strict=True)):
         raise ValueError(f"{name} writes into its input; let it return a new array")
     if found is None or found.shape != arrays[0].shape:

@@ -180,6 +180,8 @@ def _several(given, kind: type, name: str) -> list:
         return [given]
     try:
         found = list(given)
+        if isinstance(given, str):
+            raise TypeError
     except TypeError:
         raise TypeError(f"{name} must be one or several sedyn.{kind.__name__}; got {shown(given)}") from None
     for one in found:

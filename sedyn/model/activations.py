@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from ..common import Array, Noun, elementwise, shown
+from ..common import Array, Noun, elementwise, shown, takes
 from .kinks import POINTS, jumps, slope_gap
 
 
@@ -34,6 +34,8 @@ class Activation(Noun):
                 "an Activation needs callables value (a) and derivative (a, h); "
                 f"got {shown((self.value, self.derivative))}"
             )
+        takes(self.value, "the value of an activation", "a")
+        takes(self.derivative, "the derivative of an activation", "a", "value")
         elementwise(self.value, "the value of an activation", POINTS)
         elementwise(self.derivative, "the derivative of an activation", POINTS, self.value(POINTS))
         gap = slope_gap(self.value, self._slope)
@@ -92,5 +94,6 @@ def as_activation(spec) -> Activation:
         return ACTIVATIONS[spec]
     if isinstance(spec, (tuple, list)) and len(spec) == 2 and all(callable(part) for part in spec):
         value, derivative = spec
+        takes(derivative, "the derivative of an activation, given as a pair,", "a")
         return Activation(getattr(value, "__name__", "custom"), value, lambda a, h: derivative(a))
     raise TypeError(f"an activation is a registered name or a pair of callables (value, derivative); got {spec!r}")

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 from scipy import special
 
-from ..common import Array, Noun, elementwise, shown
+from ..common import Array, Noun, elementwise, shown, takes
 from .kinks import POINTS, jumps
 
 
@@ -23,6 +23,7 @@ class Loss(Noun):
     def __post_init__(self):
         if not callable(self.derivative):
             raise TypeError(f"a Loss needs a callable (f, y), its derivative in f; got {shown(self.derivative)}")
+        takes(self.derivative, "the derivative of a loss", "f", "y")
         elementwise(self.derivative, "the derivative of a loss", POINTS, np.sign(POINTS))
 
     def __reduce__(self):  # as that of an activation
@@ -101,6 +102,8 @@ class Metrics:
                 raise ValueError(f"unknown metric {metric!r}; use one of {', '.join(METRICS)}, or a callable (f, y)")
             if not isinstance(metric, str) and not callable(metric):
                 raise TypeError(f"a metric is a name or a callable (f, y) -> loss per sample; got {shown(metric)}")
+            if not isinstance(metric, str):
+                takes(metric, "a metric", "f", "y")
         self.names = tuple(m if isinstance(m, str) else getattr(m, "__name__", "custom") for m in chosen)
         self.scorers = [METRICS["squared"], *(METRICS[m] if isinstance(m, str) else m for m in chosen)]
 
@@ -108,7 +111,13 @@ class Metrics:
         """ValueError where a metric does not fit the labels y."""
         for name, score in zip(self.names, self.scorers[1:], strict=True):
             require_binary(f"the metric {name!r}", name, y)
-            given = np.asarray(score(np.zeros_like(y), y))
+            try:
+                given = np.asarray(score(np.zeros_like(y), y))
+            except Exception as error:  # whatever a user's function may raise
+                raise ValueError(
+                    f"the metric {name} raised {type(error).__name__}: {error}; it gets outputs f and labels y of "
+                    f"shape {y.shape}"
+                ) from error
             if given.shape != y.shape or given.dtype.kind not in "fiub":
                 raise ValueError(
                     f"the metric {name} must return one loss per sample, shape {y.shape}; got {shown(given)}"

@@ -40,6 +40,10 @@ class Recording:
         if not (train[0] <= self._bound and largest <= self._largest):
             self.diverge(t, f"training error {train[0]:.3g}, largest weight {largest:.3g}")
             return False
+        for name, value in zip(self.metrics.names, train[1:], strict=True):
+            if not np.isfinite(value) and self.status == "ok":
+                self.status = "inaccurate"
+                self.message = f"the metric {name} is not a finite number at step {t}"
         self.train.append(train)
         self.small.append(small)
         return True

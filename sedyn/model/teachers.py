@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import special
 
-from ..common import Array, Noun, finite_array, generator, integer, number, numbers, shown
+from ..common import Array, Noun, finite_array, generator, integer, number, numbers, real_array, shown, takes
 from .features import sample_features
 
 LINKS: dict[str, Callable[[Array], Array]] = {
@@ -49,6 +49,9 @@ class Teacher(Noun):
     _link: Callable
     _registered: dict[str, Callable] = {}
 
+    def __init__(self, *_, **__):  # the dataclasses have their own
+        raise TypeError("Teacher is the base of sedyn.SingleIndex and sedyn.MultiIndex; use one of them")
+
     @property
     def _shape(self) -> tuple[int, ...]:
         """Of the indices z of N samples."""
@@ -65,6 +68,8 @@ class Teacher(Noun):
         if self.noise is not None:
             expected = "be a standard deviation, a finite number >= 0, or None"
             object.__setattr__(self, "noise", number(self.noise, "noise", expected, lambda x: 0 <= x < np.inf))
+        if not isinstance(self.link, str):
+            takes(self.link, "a link", "z", *(["xi"] if self.noise is None else []))
         object.__setattr__(self, "_link", links[self.link] if isinstance(self.link, str) else self.link)
 
     def mean_label(self, z: Array) -> Array:
@@ -88,9 +93,11 @@ class Teacher(Noun):
     def _checked(self, labels, z: Array) -> Array:
         out = numbers(labels)
         if out.shape != z.shape[-1:] or not np.all(np.isfinite(out)):
+            got = (
+                f"shape {out.shape}" if real_array(labels) is not None and out.shape != z.shape[-1:] else shown(labels)
+            )
             raise ValueError(
-                f"the link must map an array of shape {z.shape} to finite numbers of shape {z.shape[-1:]}; "
-                f"got shape {out.shape}"
+                f"the link must map an array of shape {z.shape} to finite numbers of shape {z.shape[-1:]}; got {got}"
             )
         return out
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..common import Array, Noun, integer, number, numbers, require_memory, shown
+from ..common import Array, Noun, integer, number, numbers, require_memory, shown, takes
 from .losses import Loss, as_loss
 from .network import Small
 
@@ -35,10 +35,11 @@ class Training(Noun):
     n_steps : int
         Number of steps T >= 0; results have T + 1 values, t = 0..T.
     batch_fraction : float
-        Each step uses fresh random rows, this fraction b of them, for all layers; gradients are divided by b m.
+        Each step uses fresh random rows, this fraction b of them, for all layers.
     batch : str
-        ``"fixed"``: exactly round(b m) rows, without replacement within a step; ``"bernoulli"``: every row with
-        probability b. The theory of both is the same.
+        ``"fixed"``: round(b m) rows, at least one, without replacement within a step, and the mean of their gradients;
+        ``"bernoulli"``: every row with probability b, and the sum of their gradients over b m. The theory of both is
+        the same.
     loss : str, callable or `Loss`
         squared, logistic and hinge (labels -1 and +1), huber, pseudo_huber, absolute; or the derivative
         ``(f, y) -> dl/df``. Reported errors stay squared errors and `metrics`.
@@ -70,7 +71,9 @@ class Training(Noun):
         object.__setattr__(self, "n_steps", integer(self.n_steps, "n_steps", 0))
         for name in SCHEDULES:
             given = getattr(self, name)
-            if not callable(given):
+            if callable(given):
+                takes(given, f"the schedule {name}", "t")
+            else:
                 values = numbers(given)
                 if values.ndim > 2 or not _allowed(name, values):
                     raise ValueError(
@@ -96,6 +99,7 @@ class Training(Noun):
         n_bytes = 3 * (80 + 32.0 * n_layers) * T  # as the lists of `Rule`
         require_memory(n_bytes, f"a schedule of {T:.4g} steps for {n_layers:.4g} layers", "lower n_steps or n_layers")
         if callable(given):
+            takes(given, f"the schedule {name}", "t")
             rows = [numbers(given(t)) for t in range(T)]
             for t, row in enumerate(rows):
                 if row.shape not in ((), (n_layers,)) or not _allowed(name, row):

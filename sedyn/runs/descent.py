@@ -17,6 +17,7 @@ from ..common import (
     integer,
     one_blas_thread,
     progress,
+    real_array,
     shown,
 )
 from ..model import Metrics, Moving, Network, Rule, Small, Training, Weights
@@ -150,23 +151,22 @@ def gradient_descent(
     return recorder.trajectory()
 
 
+def _as_array(value) -> Array:
+    try:
+        return np.asarray(value)
+    except ValueError:  # rows of different lengths
+        return np.asarray(value, object)
+
+
 def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> tuple[Array, Array]:
     """X (m, n_features) and y (m,) as finite arrays of `dtype`, or ValueError saying what is wrong."""
     clean = []
     for value, name, ndim in ((X, names[0], 2), (y, names[1], 1)):
-        if isinstance(value, np.ma.MaskedArray):
-            raise ValueError(
-                f"{name} must be an array of numbers, none of them masked; remove those rows or fill them in"
-            )
-        try:
-            value = np.asarray(value)
-            if value.dtype.kind not in "fiub":
-                raise TypeError
-            value = np.ascontiguousarray(value, dtype)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{name} must be an array of numbers; got {shown(value)}; convert or drop other columns"
-            ) from None
+        found = real_array(value, dtype)
+        if found is None:
+            got = shown(value) if hasattr(value, "nnz") or np.ma.is_masked(value) else shown(_as_array(value))
+            raise ValueError(f"{name} must be an array of numbers; got {got}; convert, fill in or drop such columns")
+        value = np.ascontiguousarray(found)
         if value.ndim != ndim:
             expected = "(m, n_features)" if ndim == 2 else "(m,)"
             raise ValueError(f"{name} must have shape {expected}; got {value.shape}")

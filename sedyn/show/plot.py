@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from ..common import Array, finite_array, instance, integer, number, shown, stderr
 from ..runs import Simulation, Trajectory
-from ..theory import Evolution
+from ..theory import Evolution, Kernels
 
 STYLE = "sedyn.show.sedyn"  # package.file, as matplotlib names styles shipped in packages
 # field of a result: its name in the legend, its colour (Okabe and Ito)
@@ -37,7 +37,7 @@ def learning_curves(
     theory: Evolution | None = None,
     runs: Simulation | Trajectory | Sequence[Trajectory] | None = None,
     *,
-    quantities: Sequence[str] = ("train_error", "generalization_error"),
+    quantities: Sequence[str] | str = ("train_error", "generalization_error"),
     ax: Axes | None = None,
     log: bool = False,
     max_points: int = 20,
@@ -51,7 +51,7 @@ def learning_curves(
     runs : Simulation, Trajectory or sequence of Trajectory, optional
         Points. Several runs give their mean with error bars of two standard errors, up to the last step that all
         of them reached; a single run gives points alone.
-    quantities : sequence of str
+    quantities : str or sequence of str
         Out of ``"train_error"``, ``"generalization_error"``, ``"estimated_error"``; what a result does not hold
         is left out.
     ax : Axes, optional
@@ -92,6 +92,7 @@ def learning_curves(
         raise ValueError(
             "nothing to draw: give a theory (an Evolution), runs (a Simulation, one Trajectory or several), or both"
         )
+    quantities = (quantities,) if isinstance(quantities, str) else quantities
     unknown = [name for name in quantities if name not in QUANTITIES]
     if unknown:
         raise ValueError(f"unknown quantities {unknown}; use some of {list(QUANTITIES)}")
@@ -218,6 +219,8 @@ def kernel_heatmap(
     >>> int(ax.images[-1].get_array().count())  # the lower triangle
     15
     """
+    if isinstance(kernel, Kernels):
+        raise TypeError("kernel must be one of them, such as theory.kernels.C; got all of theory.kernels")
     kernel = finite_array(kernel, "kernel")
     if kernel.ndim != 4:
         raise ValueError(f"a two-time kernel has shape (T, T', q, q); got {kernel.shape}")

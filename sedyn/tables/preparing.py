@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..common import Array
+from ..common import Array, finite_array
 from .reading import _constant
 
 
@@ -56,11 +56,11 @@ def whiten(X: Array, reference: Array | None = None, *, names: tuple[str, ...] |
     >>> bool(np.allclose(white.mean(axis=0), 0)), bool(np.allclose(white.T @ white / 500, np.eye(3)))
     (True, True)
     """
-    X = np.asarray(X, float)
-    reference = X if reference is None else np.asarray(reference, float)
+    X = finite_array(X, "X")
+    reference = X if reference is None else finite_array(reference, "reference")
     for rows, name in ((X, "X"), (reference, "reference")):
-        if rows.ndim != 2 or not np.all(np.isfinite(rows)):
-            raise ValueError(f"{name} must be a finite array (rows, columns); got shape {rows.shape} or NaN entries")
+        if rows.ndim != 2:
+            raise ValueError(f"{name} must have shape (rows, columns); got {rows.shape}")
     k, n = reference.shape
     if X.shape[1] != n:
         raise ValueError(f"X has {X.shape[1]} columns and reference {n}; they must be the same features")
@@ -90,7 +90,7 @@ def whiten(X: Array, reference: Array | None = None, *, names: tuple[str, ...] |
 def scale_target(y: Array) -> Target:
     """Two values become -1 and +1; anything else is standardised to mean 0 and variance 1.
 
-    Raises ValueError for a constant target.
+    Raises ValueError for a constant target, or one that does not hold finite numbers alone.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def scale_target(y: Array) -> Target:
     >>> scale_target(np.array([0.0, 1.0, 1.0])).labels.tolist()
     [-1.0, 1.0, 1.0]
     """
-    y = np.asarray(y, float)
+    y = finite_array(y, "y")
     distinct = np.unique(y)
     if len(distinct) < 2:
         raise ValueError("the target is constant, there is nothing to learn")
