@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy
 
 import sedyn
 
@@ -52,3 +53,32 @@ def test_stated_errors_cover_over_problems_with_every_extension():
     z = np.array([standardised_gaps(seed, 0.01) for seed in range(40)])
     assert np.sqrt(np.mean(z**2)) < 1.2
     assert 0.93 <= np.mean(np.abs(z) < 1.96) <= 0.99  # gaps at different steps are hardly independent
+
+
+@pytest.mark.minutes
+@pytest.mark.parametrize("spectrum", ["autoregressive 0.9", "power law 1", "uniform"])
+def test_continuous_spectra_against_simulation(spectrum):
+    """A few Gauss nodes for thousands of variances: errors and overlaps of simulated runs, two starts and signals."""
+    n, n_steps = 2000, 40
+    covariance, step_size = {
+        "autoregressive 0.9": (scipy.linalg.toeplitz(0.9 ** np.arange(n)), 0.05),
+        "power law 1": (sedyn.power_law_variances(n, 1.0), 0.005),  # whose largest variance is 245: stable up to there
+        "uniform": (np.linspace(0.1, 3, n), 0.1),
+    }[spectrum]
+    network, training = sedyn.Network((2, 1), ("tanh", "identity")), sedyn.Training(step_size, n_steps)
+    teacher = sedyn.SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.3)
+    z, t = [], np.arange(1, n_steps + 1)
+    for seed in (5, 6):
+        rng = np.random.default_rng(seed)
+        weights, signal = network.init(n, rng=rng), sedyn.random_signal(n, rng=rng)
+        overlaps = sedyn.Overlaps.of(weights, signal, covariance=covariance)
+        assert np.count_nonzero(overlaps.fractions) < 9
+        theory = sedyn.state_evolution(network, training, teacher, overlaps, 1.5, rng=seed)
+        runs = sedyn.simulate(network, training, teacher, weights, signal, 3000, 40, covariance=covariance, rng=seed)
+        for name in ("train_error", "generalization_error"):
+            z.append(sedyn.z_scores(getattr(runs, name), getattr(theory, name), getattr(theory.stderr, name))[1:])
+        C, error = theory.kernels.C[t, t], theory.kernels.stderr("C")[t, t]
+        z.append(sedyn.z_scores(runs.C[:, t, t], C, error)[:, 0, 0])
+        z.append(sedyn.z_scores(runs.c, theory.kernels.c, theory.kernels.stderr("c"))[1:, 0])
+    rms = np.sqrt(np.mean(np.square(z)))
+    assert rms < 1.3, rms
