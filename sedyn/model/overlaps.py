@@ -165,8 +165,8 @@ class Overlaps(Result):
         For correlated features give their `covariance`, n_features variances or a matrix. Up to eight different
         variances each make a block, in increasing order. More of them are replaced by Gauss nodes (theory 6): blocks
         with a fraction of the directions and no overlaps, and blocks of fraction 0 with the overlaps; `n_blocks` of
-        the former, by default as many as it takes until everything that decays with the variances is met to 0.1 %. The
-        theory wants variances of order 1: a few directions that grow with n are no average over many.
+        the former, by default as many as it takes until everything that decays with the variances is met to 0.1 %.
+        Steps must be stable: past step size times largest variance of 2.5 the answer depends on the number of nodes.
         """
         instance(weights, Weights, "weights")
         first, mu = finite_array(weights.first, "weights.first"), finite_array(signal, "signal")

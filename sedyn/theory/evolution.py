@@ -147,6 +147,7 @@ class Evolution(Result):
 
 SOLVERS = ("projection", "tangent")
 ACCURACY = 0.005
+UNSTABLE = 2.5  # step size times variance, beyond which Gauss nodes are not to be trusted (measured)
 FIRST = 2**13, 8  # n_paths and n_scrambles to begin with, for that accuracy
 MOST = 512  # randomizations
 PER_DIRECTION = 20  # paths: what a basis of K directions on N paths does to the errors is then far below the sampling
@@ -304,6 +305,15 @@ def state_evolution(
     if interrupted:
         message = f"interrupted after {len(solutions)}{f' of {n_scrambles}' if accuracy is None else ''} randomizations"
 
+    status, fastest = first_trouble.status, max((step[0] for step in problem.rule.step_size), default=0.0)
+    if status == "ok" and not overlaps.fractions.all() and fastest * overlaps.variances.max() > UNSTABLE:
+        status = "inaccurate"
+        message = (
+            f"step size {fastest:.3g} times the features' largest variance {overlaps.variances.max():.3g} is more than "
+            f"{UNSTABLE}: few directions that oscillate are no average over many, and the answer depends on the number "
+            "of nodes for the variances (n_blocks); lower the step size"
+        )
+
     def reported(of):
         """Every curve of the result, and then its standard error, by the same names."""
         train, general, small = of(samples["train"]), of(samples["general"]), samples["small"].map(of)
@@ -334,7 +344,7 @@ def state_evolution(
         if solver == "projection"
         else directions // len(overlaps.variances),
         outside=max(s.outside for s in solutions),
-        status="interrupted" if interrupted else first_trouble.status,
+        status="interrupted" if interrupted else status,
         message=message,
     )
 

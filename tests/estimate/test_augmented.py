@@ -602,7 +602,7 @@ def test_centred_columns_count_in_the_exact_recursion_too(rng):
     np.testing.assert_allclose(*runs, rtol=0.05)
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_standard_error_near_as_many_features_as_rows(rng):
     """Linear network trained to convergence at m / n = 1.1: what leaving out a row changes echoes in all others."""
     network, teacher = sedyn.Network((1, 1), ("identity", "identity")), sedyn.SingleIndex("linear", 0.3)

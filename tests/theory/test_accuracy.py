@@ -84,3 +84,16 @@ def test_continuous_spectra_against_simulation(spectrum):
         z.append(sedyn.z_scores(runs.c, theory.kernels.c, theory.kernels.stderr("c"))[1:, 0])
     rms = np.sqrt(np.mean(np.square(z)))
     assert rms < 1.3, rms
+
+
+def test_steps_that_nodes_cannot_follow_are_reported():
+    network, n = sedyn.Network((1, 1), ("tanh", "identity")), 300
+    overlaps = sedyn.Overlaps.of(
+        network.init(n, rng=0), sedyn.random_signal(n, rng=1), covariance=sedyn.power_law_variances(n, 0.7)
+    )
+    for step, status in ((0.02, "ok"), (0.3, "inaccurate")):
+        training = sedyn.Training(step, 3)
+        theory = sedyn.state_evolution(
+            network, training, sedyn.SingleIndex("tanh", 0.1), overlaps, 1.5, n_paths=2**11, rng=0
+        )
+        assert theory.status == status and ("lower the step size" in theory.message) == (status != "ok")
