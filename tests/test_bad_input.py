@@ -370,6 +370,8 @@ sedyn.MultiIndex(lambda z: z, 2, noise=None)
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, sparse.csr_array(X), Y)
     ValueError: X must be an array of numbers; got a sparse array of shape (20, 6); make it dense with .toarray();
         convert, fill in or drop such columns
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, (X, Y), Y)
+    ValueError: X must be an array of numbers; got rows of different lengths: ..; convert, fill in or drop such columns
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X + 0j, Y)
     ValueError: X must be an array of numbers; got an array of shape (20, 6) and type complex128; convert, fill in or
         drop such columns

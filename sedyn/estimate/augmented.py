@@ -98,8 +98,9 @@ def augmented_gradient_descent(
 
     The first term alone, which treats left-out losses as independent, is too small late in training: two rows move
     each other's loss. `echo`, 1 to 10 and growing as m / n comes near 1, is how much more leaving out a row changes
-    through all other rows. The margin of a quarter, growing with the square root of n_steps beyond 60, stands for what
-    the reruns leave to chance; it makes coverage what it should be (docs, "What is checked").
+    through all other rows; with kinks it is not known and left at 1. The margin of a quarter, growing with the square
+    root of n_steps beyond 60, stands for what the reruns leave to chance; it makes coverage what it should be (docs,
+    "What is checked").
 
     Where the columns of X have mean 0 over the training rows themselves (standardised on them), a fresh row varies by a
     few / m more than they do, and a gradient that all rows share moves nothing; both are accounted for.
@@ -223,7 +224,8 @@ def _score(
     f, mixed_own = residual + y, groups.mix(own)
     F = memory.spread * own @ mixed_own.T / n  # variance of a fresh preactivation over training sets
     total = np.trace(F)
-    echo = np.trace(memory.jackknife) / total if memory.jackknife is not None and total > 0 else 1.0
+    jackknife = memory.jackknife
+    echo = np.trace(jackknife) / total if jackknife is not None and total > 0 else 1.0
     # how far f moves: the scale of the slopes of metrics, which may jump
     far = np.sqrt(np.maximum(np.einsum("ai,ai->i", slopes, F @ slopes), 0)) + 1e-6 * np.abs(f) + 1e-300
     related = groups.n_groups / (groups.n_groups - 1)  # one mean is known

@@ -60,6 +60,7 @@ class NudgedMemory:
         P = n_reruns or max(2, int(NUDGED_ROWS * np.sqrt(max(1.0, rule.n_steps / LONG)) / few))
         self.network, self.rule, self.spectrum, self.tolerance = network, rule, spectrum, tolerance
         self.m, self.q, self.P, self.phi = m, q, P, m / n_features
+        self.has_kink = network.has_kink or rule.loss.kink is not None
         self.groups, self.centred, self.rng = groups, centred, rng
         self.y, self.dtype = y, precision_for(np.float32, y, *small.deep)
         self.labels = np.tile(y.astype(self.dtype), P)
@@ -85,9 +86,11 @@ class NudgedMemory:
         return _spread(self.spectrum, self._M.now)
 
     @property
-    def jackknife(self) -> Array:
+    def jackknife(self) -> Array | None:
         """The sum over rows of what leaving one out does to a fresh preactivation, (q, q), with its echo in all other
-        rows: phi sum_j weights_j nodes_j M^j M^jT."""
+        rows: phi sum_j weights_j nodes_j M^j M^jT. None with kinks, where the mean square of D grows as 1 / NUDGE."""
+        if self.has_kink:
+            return None
         M = self._natural[:, None, None] * self._M.now
         return np.einsum("jak,jbk->ab", M, M)
 

@@ -151,11 +151,11 @@ def gradient_descent(
     return recorder.trajectory()
 
 
-def _as_array(value) -> Array:
+def _shown_as_array(value) -> str:
     try:
-        return np.asarray(value)
-    except ValueError:  # rows of different lengths
-        return np.asarray(value, object)
+        return shown(np.asarray(value))
+    except ValueError:
+        return f"rows of different lengths: {shown(value)}"
 
 
 def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> tuple[Array, Array]:
@@ -164,7 +164,7 @@ def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> 
     for value, name, ndim in ((X, names[0], 2), (y, names[1], 1)):
         found = real_array(value, dtype)
         if found is None:
-            got = shown(value) if hasattr(value, "nnz") or np.ma.is_masked(value) else shown(_as_array(value))
+            got = shown(value) if hasattr(value, "nnz") or np.ma.is_masked(value) else _shown_as_array(value)
             raise ValueError(f"{name} must be an array of numbers; got {got}; convert, fill in or drop such columns")
         value = np.ascontiguousarray(found)
         if value.ndim != ndim:
