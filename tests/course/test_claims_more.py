@@ -35,8 +35,8 @@ def test_effective_signal_fails_without_memory(monkeypatch):
     """The coefficients of the population limit, with the right noise: rejected, all nine and each kappa."""
     right = claims.state_evolution
 
-    def forgetful(*problem, rng):
-        theory, limit = right(*problem, rng=rng), right(*problem[:4], float("inf"), rng=rng)
+    def forgetful(*problem, **options):
+        theory, limit = right(*problem, **options), right(*problem[:4], float("inf"), **options)
         theory.kernels.__dict__.update(P=limit.kernels.P, kappa=limit.kernels.kappa)
         return theory
 
