@@ -340,9 +340,7 @@ def state_evolution(
         solver=solver,
         n_paths=int(n_paths),
         n_scrambles=len(solutions),
-        basis_size=directions // int(np.count_nonzero(overlaps.fractions))
-        if solver == "projection"
-        else directions // len(overlaps.variances),
+        basis_size=directions // (B if solver == "projection" else len(overlaps.variances)),
         outside=max(s.outside for s in solutions),
         status="interrupted" if interrupted else status,
         message=message,
