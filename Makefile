@@ -64,7 +64,7 @@ figures: .venv/run.stamp ## every figure at paper size, one per claim, and the g
 	$(BIN)/python -m sedyn run --output figures/main.png
 	$(BIN)/python notebooks/claims.py figures
 
-bench: .venv/run.stamp ## every timing, side by side: benchmarks/README.md and its figures (50 minutes)
+bench: .venv/run.stamp ## every timing, side by side: benchmarks/README.md and its figures (75 minutes)
 	$(BIN)/python benchmarks
 
 site: .venv/site.stamp ## the website: build/site/index.html, every internal link followed (needs no network to read)

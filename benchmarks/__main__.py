@@ -1,6 +1,10 @@
-"""Run every benchmark, each in a process of its own, and write benchmarks/README.md."""
+"""Run the benchmarks, each in a process of its own, and write benchmarks/README.md.
+
+`python benchmarks` runs them all; `python benchmarks growth peer` runs these two and keeps the other sections.
+"""
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -23,7 +27,7 @@ SCRIPTS = [
 
 HEAD = """# Benchmarks
 
-Written by `make bench`; do not edit. Machine: {machine}. {minutes:.0f} minutes in all.
+Written by `make bench`; do not edit. Machine: {machine}. {minutes:.0f} minutes in all, by section below.
 
 How to read it: every comparison was measured in one run on one machine, its sides taking turns, so **the ratios carry
 over to other machines, the seconds do not**. "Two cores" means that the solver's randomizations (or the simulated runs)
@@ -49,10 +53,21 @@ def section(name: str) -> str:
 
 
 def main():
-    start = time.perf_counter()
-    sections = [section(name) for name in SCRIPTS]
-    head = HEAD.format(machine=machine(), minutes=(time.perf_counter() - start) / 60)
-    (HERE / "README.md").write_text("\n\n".join([head.strip(), *sections]) + "\n")
+    page = HERE / "README.md"
+    names = sys.argv[1:] or SCRIPTS
+    if unknown := set(names) - set(SCRIPTS):
+        raise SystemExit(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(SCRIPTS)}")
+    kept = {} if len(names) == len(SCRIPTS) else sections_of(page.read_text())
+    parts = [section(name) if name in names else kept[name] for name in SCRIPTS]
+    seconds = sum(int(re.search(r"\.py`, (\d+) s$", part)[1]) for part in parts)
+    head = HEAD.format(machine=machine(), minutes=seconds / 60)
+    page.write_text("\n\n".join([head.strip(), *parts]) + "\n")
+
+
+def sections_of(page: str) -> dict[str, str]:
+    """The sections of a page by their script's name."""
+    parts = [part.strip() for part in re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:]]
+    return {re.search(r"`benchmarks/(\w+)\.py`, \d+ s$", part)[1]: part for part in parts}
 
 
 if __name__ == "__main__":
