@@ -46,6 +46,8 @@ __all__ = [
     "Loss",
     "MultiIndex",
     "Network",
+    "NetworkClassifier",
+    "NetworkRegressor",
     "Overlaps",
     "Result",
     "Simulation",
@@ -90,4 +92,14 @@ def __getattr__(name):
         from importlib import import_module
 
         return import_module(".show.plot", __name__)
+    if name in ("NetworkClassifier", "NetworkRegressor"):
+        return _estimator(name)
     raise AttributeError(f"module 'sedyn' has no attribute {name!r}")
+
+
+def _estimator(name):
+    try:
+        from .tables import estimators
+    except ImportError as error:
+        raise ImportError(f'{name} needs scikit-learn: pip install "sedyn[data]" ({error})') from error
+    return getattr(estimators, name)

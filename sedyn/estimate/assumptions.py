@@ -14,6 +14,9 @@ MOMENT_ROWS = 1500
 FIRM = 3  # standard errors that make a finding
 
 
+UNSTEADY = "from there on no step is proposed for stopping; lower the step size"
+
+
 class AssumptionWarning(UserWarning):
     """The data seem to violate an assumption of the estimated generalization error."""
 
@@ -114,12 +117,11 @@ def _unsteady(estimates: list[list[float]], train: list, loss: str) -> str:
     if now > 1.05 * before and loss == "squared":  # other losses may raise the squared error on purpose
         return (
             f"the training error rises at step {t}: where training is unstable the left-out preactivations are not to "
-            "be trusted, and from there on no step is proposed for stopping; lower the step size"
+            f"be trusted, and {UNSTEADY}"
         )
     if estimates[-1][0] > 1.3 * estimates[-2][0] and now < before:
         return (
             f"the estimate jumps at step {t} while the training error falls: a few directions of the features are "
-            "trained at the edge of stability, where their average no longer speaks for them, and from there on no "
-            "step is proposed for stopping; lower the step size"
+            f"trained at the edge of stability, where their average no longer speaks for them, and {UNSTEADY}"
         )
     return ""

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..common import Array, generator, integer, number, one_blas_thread, progress, shown
 from ..model import Loss, Network, Small, Training, Weights
-from ..runs import Recorder, Trajectory, descend, validate_run
+from ..runs import Recorder, Trajectory, descend, validate_run, validate_sample_weight
 from .assumptions import AssumptionWarning, _unsteady, check_assumptions
 from .groups import Groups, find_groups, suspected_links
 from .memory import LONG, ExactMemory, NudgedMemory
@@ -16,6 +16,7 @@ from .spectrum import spectrum_of
 
 MARGIN = 0.25  # of the variance that comes through the weights, in runs of up to LONG steps
 TOLERANCE = 3e-2  # of the basis of gradients; smaller ones let more noise in
+TURNED, FLAT = 1.03, 1.003  # of the least estimate: it has risen; it has not fallen since two thirds of the run
 UNIT = Loss("output", lambda f, y: np.ones_like(f))  # its gradients are those of the output itself
 
 
@@ -31,7 +32,10 @@ def augmented_gradient_descent(
     covariance=None,
     unlabelled=None,
     groups=None,
+    sample_weight=None,
     metrics=(),
+    monitor: str = "squared",
+    until_turned: bool = False,
     method: str = "low-rank",
     tolerance: float = TOLERANCE,
     n_reruns: int | None = None,
@@ -48,8 +52,9 @@ def augmented_gradient_descent(
 
     Parameters
     ----------
-    network, training, weights, X, y, test, metrics, first_weights_at, preactivations_at, dtype
-        As for `gradient_descent`; `test` is only scored, never used. The metrics are estimated, too.
+    network, training, weights, X, y, test, sample_weight, metrics, first_weights_at, preactivations_at, dtype
+        As for `gradient_descent`; `test` is only scored, never used. The metrics are estimated, too, and all estimates
+        are weighted means where rows have weights.
     covariance : None, (n_features,) or (n_features, n_features) array
         Of the features, which must have mean 0: their variances (or the eigenvalues of their covariance), or a
         symmetric matrix. None: the identity, independent features of variance 1, unless there are `unlabelled` rows.
@@ -59,6 +64,11 @@ def augmented_gradient_descent(
     groups : None or (m,) array of labels
         Which rows belong together (visits of one subject, copies, augmented versions): rows of different groups are
         independent, and a fresh row comes from a new group. Rows that repeat others exactly are found without.
+    monitor : str
+        What `best_step` minimizes: ``"squared"``, or one of the `metrics` by its name.
+    until_turned : bool
+        End the run once the monitored estimate has turned (3 % above its least value, and half as many steps again
+        passed since), has been flat over the last third of the steps, or training has become unsteady.
     method : str
         ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference for
         smooth activations and losses and independent rows. With batches it averages responses over each batch, where
@@ -75,7 +85,7 @@ def augmented_gradient_descent(
     -------
     Trajectory
         With `estimated_error` (T'+1,), the estimated mean squared error on fresh rows at every step; its standard
-        error `estimated_stderr`; `estimated_metrics`; `n_groups`; and `warnings`, also issued as `AssumptionWarning`,
+        error `estimated_stderr`; `estimated_metrics`; `left_out`; `n_groups`; and `warnings`, also issued as `AssumptionWarning`,
         where the data violate what the estimate assumes (few rows, heavy tails, high leverage, a covariance that is not
         the one given, rows that seem linked).
 
@@ -117,12 +127,19 @@ def augmented_gradient_descent(
     own = unlabelled is not None and (unlabelled is X or np.array_equal(unlabelled, X))
     weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, metrics, dtype)
     rule = training.rule(network.n_layers)
+    sample_weight = validate_sample_weight(sample_weight, y)
+    monitored = ("squared", *metrics.names)
+    if not (isinstance(monitor, str) and monitor in monitored):
+        raise ValueError(
+            f"monitor must be one of {', '.join(monitored)}, the metrics of this run; got {shown(monitor)}"
+        )
+    watched = monitored.index(monitor)
     if not (isinstance(method, str) and method in ("low-rank", "exact")):
         raise ValueError(f"unknown method {shown(method)}; use 'low-rank' or 'exact'")
     tolerance = number(tolerance, "tolerance", "lie between 0 and 1", lambda x: 0 < x < 1)
     n_reruns = None if n_reruns is None else integer(n_reruns, "n_reruns")
     n, T = X.shape[1], rule.n_steps
-    centred, fresh_scale = _own_scaling(X)
+    centred, fresh_scale = _own_scaling(X, sample_weight)
     with np.errstate(over="ignore", invalid="ignore"):  # of X or y that are too large: the first step says so
         related, said = find_groups(groups, X)
     if own and related.kappa is not None:  # linked rows would pass for correlated features
@@ -137,24 +154,26 @@ def augmented_gradient_descent(
             raise ValueError(
                 f"method='exact' takes independent rows alone{': ' + said if said else ''}; use 'low-rank'"
             )
-        memory = ExactMemory(network, rule, y, n, spectrum, centred)
+        memory = ExactMemory(network, rule, y, n, spectrum, centred, sample_weight)
     else:
         memory = NudgedMemory(
-            network, rule, weights.small, y, n, spectrum, tolerance, n_reruns, related, centred, chance
+            network, rule, weights.small, y, n, spectrum, tolerance, n_reruns, related, centred, sample_weight, chance
         )
     margin = 1 + MARGIN * np.sqrt(max(1.0, T / LONG))
-    recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
+    recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at, sample_weight)
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
-    trouble, best, best_step, stopped_first = "", np.inf, 0, weights.first
+    trouble, best, best_step, stopped_first, kept = "", np.inf, 0, weights.first, np.zeros(len(y))
     # a pause of the first layer is part of the recursion; after its last move the memory stays what it is
     last = max((t for t in range(T) if rule.moves(t, 0)), default=-1)
-    steps = descend(network, rule, weights, X, y, rng)
+    steps = descend(network, rule, weights, X, y, rng, sample_weight=sample_weight)
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             for state in progress(steps, T + 1, "augmented gradient descent"):
                 left_out = fresh_scale * (state.u - memory.memory)  # as if its group had not been trained on
-                estimate, error = _score(network, metrics, left_out, state.small, y, memory, related, n, margin)
+                f, estimate, error = _score(
+                    network, metrics, left_out, state.small, y, memory, related, n, margin, sample_weight
+                )
                 if state.t and not np.all(np.isfinite([*estimate, *error])):
                     recorder.diverge(state.t, "the estimate is no longer a finite number")
                     break
@@ -163,8 +182,11 @@ def augmented_gradient_descent(
                 estimates.append(estimate)
                 errors.append(error)
                 trouble = trouble or _unsteady(estimates, recorder.train, rule.loss.name)
-                if estimate[0] < best and not trouble:
-                    best, best_step, stopped_first = estimate[0], state.t, state.first
+                if estimate[watched] < best and not trouble:
+                    best, best_step, stopped_first, kept = estimate[watched], state.t, state.first, f
+                    at_best = state.u, memory.memory, state.small
+                if until_turned and (trouble or _turned([row[watched] for row in estimates], best_step)):
+                    break
                 if state.t <= last:
                     memory.extend(state.t, state.u, state.S, state.small, state.batch)
         except KeyboardInterrupt:
@@ -180,8 +202,16 @@ def augmented_gradient_descent(
         # products of linked rows say nothing of the covariance
         found = check_assumptions(X, y, spectrum, related, n_small, np.inf if links else precision)
     found += [links] if links else []
-    loose = np.flatnonzero(stderr[:, 0] > 0.25 * estimated[:, 0])
-    if len(loose):
+    # DEBUG
+    u_, mem_, V_ = at_best
+    r_ = np.einsum("ij,ij->i", X, X); r_ = r_ / max(r_.mean(), 1e-300)
+    sc_ = metrics.scorers[watched]
+    alt_ = sc_(network.output(fresh_scale * (u_ - r_ * mem_), V_), y)
+    now_ = sc_(kept, y)
+    global DEBUG
+    DEBUG = float(np.mean(alt_) - np.mean(now_)), float(np.std(alt_ - now_) / np.sqrt(len(y))), float(np.mean(now_)), float(now_.max() / now_.sum())
+    loose = np.flatnonzero(stderr[:, watched] > 0.25 * estimated[:, watched])
+    if len(loose) and (loose[0] <= best_step or not until_turned):  # beyond it only the turn is looked for
         found.append(f"the estimate is uncertain by more than 25 % at step {loose[0]}; use more rows or stop earlier")
     if trouble:
         found.append(trouble)
@@ -193,22 +223,32 @@ def augmented_gradient_descent(
         estimated_metrics=estimated[:, 1:] if metrics.names else None,
         estimated_metrics_stderr=stderr[:, 1:] if metrics.names else None,
         best_step=best_step,
+        left_out=kept,
         stopped_first=stopped_first,
         n_groups=related.n_groups,
         warnings=tuple(found),
     )
 
 
-def _own_scaling(X: Array) -> tuple[bool, float]:
+def _turned(curve: list[float], best_step: int) -> bool:
+    """Whether the estimate has clearly risen since its least value, or has stopped falling."""
+    t, least = len(curve) - 1, curve[best_step]
+    if t >= 1.5 * best_step + 20 and curve[-1] > TURNED * least:
+        return True
+    return t >= 60 and min(curve[: 2 * t // 3]) < FLAT * least
+
+
+def _own_scaling(X: Array, weight: Array | None = None) -> tuple[bool, float]:
     """Whether the columns of X have mean 0 over these very rows, and how much larger a fresh row's preactivations are.
 
     A fresh row varies by (m + 1) / (m - 1) more around the mean of m rows than they do; where their mean square is 1,
     too, by (m + 1) / (m - 3) in units of it.
     """
-    m = len(X)
+    weight = np.ones(len(X)) if weight is None else weight.astype(float)
+    m = len(X) ** 2 / float(weight @ weight)
     with np.errstate(over="ignore", invalid="ignore"):
-        square = np.einsum("ij,ij->j", X, X) / m
-        centred = np.all(np.abs(X.mean(axis=0)) <= 1e-5 * np.sqrt(square))
+        square = np.einsum("i,ij,ij->j", weight, X, X) / len(X)
+        centred = np.all(np.abs(weight @ X / len(X)) <= 1e-5 * np.sqrt(square))
         scaled = np.ptp(square[square > 0]) <= 1e-5 * square.max() if np.any(square > 0) else False
     if not centred or m < 5 or not square.any():
         return False, 1.0
@@ -216,9 +256,18 @@ def _own_scaling(X: Array) -> tuple[bool, float]:
 
 
 def _score(
-    network: Network, metrics, left_out: Array, V: Small, y: Array, memory, groups: Groups, n: int, margin: float
-) -> tuple[list[float], list[float]]:
-    """Each metric's mean over left-out preactivations, and its standard error."""
+    network: Network,
+    metrics,
+    left_out: Array,
+    V: Small,
+    y: Array,
+    memory,
+    groups: Groups,
+    n: int,
+    margin: float,
+    weight: Array | None,
+) -> tuple[Array, list[float], list[float]]:
+    """Outputs for left-out preactivations, each metric's mean over them, and its standard error."""
     m, own, y = len(y), memory.own, y.astype(float)
     slopes, _, residual = network.gradients(left_out.astype(float), y, V, UNIT)  # df/du
     f, mixed_own = residual + y, groups.mix(own)
@@ -232,12 +281,15 @@ def _score(
     means, errors = [], []
     for score in metrics.scorers:
         loss = score(f, y)
+        slope = (score(f + far, y) - score(f - far, y)) / (2 * far)
+        if weight is not None:
+            loss, slope = weight * loss, weight * slope
         mean = loss.sum() / m
-        g = slopes * ((score(f + far, y) - score(f - far, y)) / (2 * far))
-        around, mixed = groups.sums(loss - mean), groups.mix(g)
+        g = slopes * slope
+        around, mixed = groups.sums(loss - (mean if weight is None else weight * mean)), groups.mix(g)
         B_gg, B_Ng = g @ mixed.T, own @ mixed.T
         pairs = np.vdot(B_Ng, B_Ng.T) / n
         through = max(margin * (np.vdot(B_gg, F) + pairs), echo * pairs, 0.0)
         means.append(float(mean))
         errors.append(float(np.sqrt(related * around @ around + through) / m))
-    return means, errors
+    return f, means, errors

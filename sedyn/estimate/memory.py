@@ -51,6 +51,7 @@ class NudgedMemory:
         n_reruns: int | None,
         groups: Groups,
         centred: bool,
+        sample_weight: Array | None,
         rng: np.random.Generator,
     ):
         """`small` are the weights to begin with, for their size; `centred`: the columns of X have mean 0 over these
@@ -60,10 +61,12 @@ class NudgedMemory:
         P = n_reruns or max(2, int(NUDGED_ROWS * np.sqrt(max(1.0, rule.n_steps / LONG)) / few))
         self.network, self.rule, self.spectrum, self.tolerance = network, rule, spectrum, tolerance
         self.m, self.q, self.P, self.phi = m, q, P, m / n_features
-        self.has_kink = network.has_kink or rule.loss.kink is not None
+        self.has_kink = network.has_kink(rule.loss)
         self.groups, self.centred, self.rng = groups, centred, rng
         self.y, self.dtype = y, precision_for(np.float32, y, *small.deep)
         self.labels = np.tile(y.astype(self.dtype), P)
+        self.weight = sample_weight
+        self._weights = None if sample_weight is None else np.tile(sample_weight.astype(self.dtype), P)
         self._basis = Basis(np.concatenate([np.full(m, 1 / m), np.full(P * m, 1 / (m * P))]), np.float32)
         self._M = Moving(rule, np.zeros((nodes, q, 0)))
         self._natural = np.sqrt(self.phi * spectrum.weights * spectrum.nodes)  # of what each zeta^j stands for
@@ -97,12 +100,12 @@ class NudgedMemory:
     def extend(self, t: int, u: Array, S: Array, V: Small, batch: Array | None = None) -> None:
         """Take in preactivations u and gradients S (q, m) of step t; `memory` is then that of the next.
 
-        S has each sample's weight in the `batch` (m,); responses are means over batches.
+        S has each sample's weight, also that in the `batch` (m,); responses are means over batches.
         """
         if not np.all(np.isfinite(u)):  # the run has diverged
             self._moved[:] = np.nan
             return
-        plain = S if batch is None else self.network.gradients(u, self.y, V, self.rule.loss)[0]
+        plain = S if batch is None else self.network.gradients(u, self.y, V, self.rule.loss, self.weight)[0]
         D = self._rerun(u.astype(self.dtype), V.map(lambda W: W.astype(self.dtype))).reshape(self.q, self.P, self.m)
         rows = np.concatenate([S[:, None], (D - plain[:, None]) / NUDGE], axis=1)
         unit, rows = in_units(rows, np.float32)
@@ -110,7 +113,8 @@ class NudgedMemory:
         if batch is not None:
             rows[:, 1:] *= batch.astype(np.float32)
         if self.centred:
-            rows -= rows.mean(axis=2, keepdims=True)
+            common = rows.mean(axis=2, keepdims=True)
+            rows -= common if self.weight is None else common * self.weight.astype(np.float32)
         try:
             L, _ = self._basis.extend(rows.reshape(self.q, -1), self.tolerance)
         except np.linalg.LinAlgError:  # directions lost in rounding: whoever reads the memory sees it
@@ -130,7 +134,7 @@ class NudgedMemory:
         fresh = np.matmul(M, self._zeta[:, :, : M.shape[2]]).sum(axis=1).swapaxes(0, 1)  # (q, P, m)
         moved = self.groups.mix(self._moved[:, self.m :].reshape(fresh.shape))
         theta = u[:, None] + self.dtype(NUDGE) * (self.groups.correlate(fresh) + moved).astype(self.dtype)
-        return self.network.gradients(theta.reshape(self.q, -1), self.labels, V, self.rule.loss)[0]
+        return self.network.gradients(theta.reshape(self.q, -1), self.labels, V, self.rule.loss, self._weights)[0]
 
     def _response(self, D: Array) -> Array:
         """H (J, q, K), the mean of D zeta^T."""
@@ -167,7 +171,14 @@ class ExactMemory:
     jackknife = None  # not known: tangents say nothing of other rows
 
     def __init__(
-        self, network: Network, rule: Rule, y: Array, n_features: int, spectrum: Spectrum, centred: bool = False
+        self,
+        network: Network,
+        rule: Rule,
+        y: Array,
+        n_features: int,
+        spectrum: Spectrum,
+        centred: bool = False,
+        sample_weight: Array | None = None,
     ):
         m, q, n_steps = len(y), network.widths[0], rule.n_steps
         require_memory(
@@ -176,6 +187,7 @@ class ExactMemory:
             "use method='low-rank', or lower n_steps or the width",
         )
         self.network, self.rule, self.y, self.spectrum, self.centred = network, rule, y, spectrum, centred
+        self.weight = 1.0 if sample_weight is None else sample_weight
         self._responses = Responses(rule, q, m, m / n_features, *spectrum)
         self._past = np.zeros((n_steps, q, m))
         self.memory = np.zeros((q, m))
@@ -188,8 +200,8 @@ class ExactMemory:
 
     def extend(self, t: int, u: Array, S: Array, V: Small, batch: Array | None = None) -> None:
         """As that of `NudgedMemory`; with batches it averages responses over each of them."""
-        self._past[t] = S - S.mean(axis=1, keepdims=True) if self.centred else S
-        J = self.network.hessian(u, self.y, V, self.rule.loss)
+        self._past[t] = S - self.weight * S.mean(axis=1, keepdims=True) if self.centred else S
+        J = self.weight * self.network.hessian(u, self.y, V, self.rule.loss)
         self._responses.extend(t, J if batch is None else J * batch)
         self.memory = self._responses.memory(t + 1, self._past)
         self.spread = _spread(self.spectrum, self._responses.rho_nodes[:, t + 1])

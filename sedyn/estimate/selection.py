@@ -72,12 +72,34 @@ class Candidate(NamedTuple):
     stderr: float
     weights: Weights | None
     """The weights at that step, trained on all rows."""
+    left_out: Array | None
+    """(m,) outputs at that step for rows that had not been trained on."""
     status: str
     message: str
 
 
 class Ranking(list):
-    """Candidates, the best first; a cell shows the first ten in a line each."""
+    """Candidates, the best first; a cell shows the first ten in a line each.
+
+    Attributes
+    ----------
+    error, stderr : float
+        What to report for the winner: its estimated error, made larger by what choosing the least of so many makes it
+        too small (`optimism`), and its standard error.
+    optimism : float
+    """
+
+    def __init__(self, candidates=(), optimism: float = 0.0):
+        super().__init__(candidates)
+        self.optimism = optimism
+
+    @property
+    def error(self) -> float:
+        return self[0].error + self.optimism
+
+    @property
+    def stderr(self) -> float:
+        return float(np.hypot(self[0].stderr, self.optimism / 2))
 
     def __repr__(self):
         lines = [
@@ -85,7 +107,10 @@ class Ranking(list):
             for c in self[:10]
         ]
         rest = [f".. {len(self) - 10} more"] if len(self) > 10 else []
-        return "\n".join([f"Ranking of {len(self)} candidates by estimated error", *lines, *rest])
+        title = f"Ranking of {len(self)} candidates by estimated error"
+        if self.optimism:
+            title += f"; the winner's, after so much choice, {self.error:.4g} ± {self.stderr:.1g}"
+        return "\n".join([title, *lines, *rest])
 
 
 def tune(
@@ -119,7 +144,7 @@ def tune(
     Returns
     -------
     Ranking
-        A list of `Candidate`, sorted by `error`; a configuration that diverged keeps what it reached, one that failed
+        A list of `Candidate`, sorted by `error`, with the `error` and `stderr` to report for the first; a configuration that diverged keeps what it reached, one that failed
         comes last with its message. When interrupted, those that are done.
 
     Raises
@@ -171,7 +196,34 @@ def tune(
             raise
     for text in sorted(said):
         warnings.warn(text, AssumptionWarning, stacklevel=2)
-    return Ranking(sorted(done, key=lambda c: c.error))
+    ranked = sorted(done, key=lambda c: c.error)
+    trained = [c for c in ranked if c.left_out is not None]
+    losses = np.array([np.square(c.left_out - y) for c in trained])
+    return Ranking(ranked, optimism(losses, np.array([c.error for c in trained]), np.array([c.stderr for c in trained])))
+
+
+def optimism(losses: Array, errors: Array, stderrs: Array) -> float:
+    """By how much the least of C estimated errors is too small on average, for having been chosen (theory 5).
+
+    The errors (C,) are taken as true values plus Gaussian noise with the given standard errors, correlated as the
+    left-out losses (C, m) are over the rows. True values spread as far as the estimates do beyond this noise. Drawn
+    anew many times, the chosen one is too small by the mean of its noise.
+    """
+    C = len(errors)
+    if C < 2:
+        return 0.0
+    around = losses - losses.mean(axis=1, keepdims=True)
+    size = np.sqrt(np.einsum("ij,ij->i", around, around))
+    unit = around / np.where(size > 0, size, 1)[:, None]
+    scale = np.minimum(stderrs, 1e3 * stderrs.min())
+    noise = scale[:, None] * (unit @ unit.T) * scale
+    by_chance = np.trace(noise) / C - noise.mean()  # variance of the noise around its mean over candidates
+    shrink = np.sqrt(max(0.0, 1 - by_chance / max(float(errors.var()), 1e-300)))
+    truth = errors.mean() + shrink * (errors - errors.mean())
+    values, vectors = np.linalg.eigh(noise)
+    draws = np.random.default_rng(0).standard_normal((4000, C)) * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    chosen = np.argmin(truth + draws, axis=1)
+    return max(0.0, -float(draws[np.arange(len(draws)), chosen].mean()))
 
 
 def _several(given, kind: type, name: str) -> list:
@@ -199,9 +251,9 @@ def _try(network, training, scale, X, y, covariance, unlabelled, groups, rng) ->
                 network, training, weights, X, y, covariance=covariance, unlabelled=unlabelled, groups=groups, rng=rng
             )
     except (ValueError, MemoryError) as error:
-        return Candidate(network, training, scale, 0, np.inf, np.inf, None, "failed", str(error)), ()
+        return Candidate(network, training, scale, 0, np.inf, np.inf, None, None, "failed", str(error)), ()
     stop = early_stop(run)
     candidate = Candidate(
-        network, training, scale, stop.step, stop.error, stop.stderr, run.stopped, run.status, run.message
+        network, training, scale, stop.step, stop.error, stop.stderr, run.stopped, run.left_out, run.status, run.message
     )
     return candidate, run.warnings

@@ -123,8 +123,13 @@ class Metrics:
                     f"the metric {name} must return one loss per sample, shape {y.shape}; got {shown(given)}"
                 )
 
-    def means(self, residual: Array, y: Array) -> Array:
-        """Mean over samples of every metric, squared error first, for outputs f = y + residual; (1 + metrics,)."""
-        others = [np.mean(score(residual + y, y), dtype=float) for score in self.scorers[1:]]
-        squared = np.einsum("i,i", residual, residual, dtype=float) / len(residual)
+    def means(self, residual: Array, y: Array, weight: Array | None = None) -> Array:
+        """Mean over samples of every metric, squared error first, for outputs f = y + residual; (1 + metrics,).
+
+        The `weight` (m,) of the samples has mean 1.
+        """
+        scores = [score(residual + y, y) for score in self.scorers[1:]]
+        others = [np.mean(each if weight is None else weight * each, dtype=float) for each in scores]
+        weighted = residual if weight is None else weight * residual
+        squared = np.einsum("i,i", weighted, residual, dtype=float) / len(residual)
         return np.array([squared, *others])

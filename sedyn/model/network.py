@@ -204,10 +204,9 @@ class Network(Noun):
                     "are closest to relu)"
                 )
 
-    @property
-    def has_kink(self) -> bool:
-        """Whether an activation has one."""
-        return any(act.kink is not None for act in self._acts)
+    def has_kink(self, loss: Loss) -> bool:
+        """Whether the loss or an activation has one."""
+        return loss.kink is not None or any(act.kink is not None for act in self._acts)
 
     # ---- one sample's loss (theory 1), on columns; nothing below validates
 

@@ -20,10 +20,10 @@ class Recording:
     ValueError is raised where the loss or a metric does not fit the labels.
     """
 
-    def __init__(self, rule: Rule, metrics: Metrics, labels: np.ndarray):
+    def __init__(self, rule: Rule, metrics: Metrics, labels: np.ndarray, sample_weight: np.ndarray | None = None):
         metrics.validate(labels)
         require_binary(f"the loss {rule.loss.name!r}", rule.loss.name, labels)
-        self.n_steps, self.metrics, self.labels = rule.n_steps, metrics, labels
+        self.n_steps, self.metrics, self.labels, self.sample_weight = rule.n_steps, metrics, labels, sample_weight
         self.train: list[np.ndarray] = []  # squared error, then the metrics
         self.small: list[Small] = []
         self.status, self.message = "ok", ""
@@ -31,7 +31,7 @@ class Recording:
     def record_step(self, residual: np.ndarray, small: Small, first: np.ndarray) -> bool:
         """Take in the residuals f - y and all weights of one step, `first` being W_1 or its loadings; False when
         training has diverged."""
-        train, t = self.metrics.means(residual, self.labels), len(self.train)
+        train, t = self.metrics.means(residual, self.labels, self.sample_weight), len(self.train)
         largest = max(np.abs(W).max(initial=0.0) for W in (first, *small.deep, *small.biases))
         if not t:
             bound = DIVERGENCE_FACTOR * (train[0] + float(np.mean(np.square(self.labels))) + 1e-300)

@@ -1,6 +1,6 @@
 """Gradient descent itself: single runs, many runs, and what other theories would train. Never meets `theory`."""
 
 from .baselines import Wide, linearized_gradient_descent, widen
-from .descent import descend, gradient_descent, validate_rows, validate_run
+from .descent import descend, gradient_descent, validate_rows, validate_run, validate_sample_weight
 from .simulation import Simulation, simulate
 from .trajectory import Recorder, Trajectory

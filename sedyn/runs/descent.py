@@ -15,6 +15,7 @@ from ..common import (
     generator,
     instance,
     integer,
+    numbers,
     one_blas_thread,
     progress,
     real_array,
@@ -26,7 +27,14 @@ from .trajectory import Recorder, State, Trajectory
 
 
 def descend(
-    network: Network, rule: Rule, weights: Weights, X: Array, y: Array, rng=None, n_threads: int | None = None
+    network: Network,
+    rule: Rule,
+    weights: Weights,
+    X: Array,
+    y: Array,
+    rng=None,
+    n_threads: int | None = None,
+    sample_weight: Array | None = None,
 ) -> Iterator[State]:
     """Yield the state at t = 0..T; the caller may stop at any step. Inputs are taken as validated.
 
@@ -42,13 +50,13 @@ def descend(
     first_gradients = np.empty((len(blocks), q, n), X.dtype)  # of each block, like the two lists
     small_gradients: list[Small] = [Small(())] * len(blocks)
 
-    def work(todo: Iterator[int], W: Array, state: State, move_first: bool) -> None:
+    def work(todo: Iterator[int], W: Array, state: State, factor: Array | None, move_first: bool) -> None:
         """Multiply, differentiate, multiply back, for the blocks still to do; several threads share them."""
         for k in todo:
             b = blocks[k]
             u = state.u[:, b] = multiply(X[b], W)
-            batch = None if state.batch is None else state.batch[b]
-            S, small_gradients[k], state.residual[b] = network.gradients(u, y[b], state.small, rule.loss, batch)
+            weight = None if factor is None else factor[b]
+            S, small_gradients[k], state.residual[b] = network.gradients(u, y[b], state.small, rule.loss, weight)
             state.S[:, b] = S
             if move_first:
                 multiply_back(X[b], S, first_gradients[k])
@@ -58,11 +66,12 @@ def descend(
     with Helpers(min(n_threads, len(blocks)) - 1) as helpers:
         for t in range(T + 1):
             batch = rule.batch_weights(m, rng, X.dtype.type)
+            factor = sample_weight if batch is None else batch if sample_weight is None else sample_weight * batch
             u, S = np.empty((2, q, m), X.dtype)
             state = State(t, W.now.T, V.now, u, S, np.empty(m, X.dtype), batch)
             move_first = t < T and rule.moves(t, 0)
             order = range(len(blocks))[:: -1 if t % 2 else 1]  # back and forth: the last rows read are still in cache
-            helpers.share(partial(work, iter(order), W.now, state, move_first))
+            helpers.share(partial(work, iter(order), W.now, state, factor, move_first))
             yield state
             if t == T:
                 return
@@ -79,6 +88,7 @@ def gradient_descent(
     y: Array,
     test: tuple[Array, Array] | None = None,
     *,
+    sample_weight=None,
     metrics=(),
     first_weights_at=(),
     preactivations_at=(),
@@ -96,6 +106,9 @@ def gradient_descent(
     y : (m,) array
     test : (X_test, y_test), optional
         Fresh rows on which the generalization error is measured at every step.
+    sample_weight : (m,) array, optional
+        Weights > 0 of the training rows in the loss and in the training errors, here divided by their mean: a row of
+        weight 2 counts like two equal rows.
     metrics : sequence of str or callable
         Further errors to report: ``"absolute"``, ``"zero_one"`` (sign of the output against labels -1 and +1),
         ``"logistic"``, ``"squared"``, or a callable ``(f, y) -> loss`` per sample.
@@ -136,13 +149,14 @@ def gradient_descent(
     ((11,), True)
     """
     weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, metrics, dtype)
+    sample_weight = validate_sample_weight(sample_weight, y)
     rule, rng = training.rule(network.n_layers), generator(rng)
     if n_threads is not None:
         n_threads = integer(n_threads, "n_threads", expected="a positive integer, or None for all cores")
-    recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at)
+    recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at, sample_weight)
     with np.errstate(over="ignore", invalid="ignore"):
         try:
-            steps = descend(network, rule, weights, X, y, rng, n_threads)
+            steps = descend(network, rule, weights, X, y, rng, n_threads, sample_weight)
             for state in progress(steps, rule.n_steps + 1, "gradient descent"):
                 if not recorder.record(state):
                     break
@@ -182,6 +196,19 @@ def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> 
     if n_features is not None and X.shape[1] != n_features:
         raise ValueError(f"{names[0]} has {X.shape[1]} columns; expected {n_features}, the number of features")
     return X, y
+
+
+def validate_sample_weight(sample_weight, y: Array) -> Array | None:
+    """Weights (m,) of mean 1, of the type of y; ValueError for anything but m positive finite numbers."""
+    if sample_weight is None:
+        return None
+    given = numbers(sample_weight)
+    if given.shape != y.shape or not np.all((given > 0) & np.isfinite(given)):
+        raise ValueError(
+            f"sample_weight must hold one finite weight > 0 per row, shape {y.shape}; got {shown(sample_weight)}; "
+            "leave rows of weight 0 out"
+        )
+    return (given / given.mean()).astype(y.dtype)
 
 
 def validate_run(network, training, weights, X, y, test, metrics, dtype):

@@ -33,7 +33,10 @@ class Trajectory(Result):
     train_metrics, generalization_metrics, estimated_metrics, estimated_metrics_stderr : array or None
         The same for these, (T'+1, number of metrics).
     best_step : int or None
-        The step of least estimated error, out of those before training became unsteady, if it did (`warnings`).
+        The step of least estimated error (or metric, `monitor`), out of those before training became unsteady, if it
+        did (`warnings`).
+    left_out : (m,) or None
+        Outputs for the training rows at that step, as if each (with its group) had not been trained on (theory 5).
     stopped_first : (n_features, q) or None
         W_1 at that step.
     first_weights : (len(first_weights_at), n_features, q) or None
@@ -67,6 +70,7 @@ class Trajectory(Result):
     estimated_metrics: Array | None = None
     estimated_metrics_stderr: Array | None = None
     best_step: int | None = None
+    left_out: Array | None = None
     stopped_first: Array | None = None
     first_weights: Array | None = None
     preactivations: Array | None = None
@@ -127,7 +131,7 @@ class State:
     first: Array  # W_1, (n, q)
     small: Small
     u: Array  # preactivations of the training rows, without bias, (q, m)
-    S: Array  # d loss / d u, (q, m), times the weight in the batch
+    S: Array  # d loss / d u, (q, m), times the weights of the sample and of the batch
     residual: Array  # f - y, (m,)
     batch: Array | None = None  # weight of each row in the batch, (m,)
 
@@ -135,8 +139,8 @@ class State:
 class Recorder(Recording):
     """Collects a run into a `Trajectory`."""
 
-    def __init__(self, network, rule, y, test, metrics, first_weights_at=(), preactivations_at=()):
-        super().__init__(rule, metrics, y)
+    def __init__(self, network, rule, y, test, metrics, first_weights_at=(), preactivations_at=(), sample_weight=None):
+        super().__init__(rule, metrics, y, sample_weight)
         self.network, self.test = network, test
         self.first_at = chosen_steps(first_weights_at, rule.n_steps, "first_weights_at")
         self.pre_at = chosen_steps(preactivations_at, rule.n_steps, "preactivations_at")

@@ -385,7 +385,7 @@ def _first_sizes(problem: Problem, accuracy: float, least: int) -> tuple[int, in
     """n_paths and n_scrambles to begin with: paths for the directions that noise and kinks bring at every step, and for
     a bias of order 1 / n_paths far below the accuracy."""
     n_paths, n_scrambles = FIRST
-    rough = problem.rule.batch_fraction < 1 or problem.network.has_kink or problem.rule.loss.kink is not None
+    rough = problem.rule.batch_fraction < 1 or problem.network.has_kink(problem.rule.loss)
     K = (
         problem.rule.n_steps * problem.network.widths[0] * int(np.count_nonzero(problem.overlaps.fractions))
         if rough

@@ -1,0 +1,366 @@
+"""scikit-learn estimators: networks that fit a table and say from its rows alone how well they will predict."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import product
+
+import numpy as np
+import scipy
+from scipy import special
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from ..common import Array, shown
+from ..estimate import UNSTEADY, AssumptionWarning, augmented_gradient_descent, group_numbers, optimism, repeats
+from ..model import Network, Small, Training, Weights
+from ..runs import Trajectory
+
+AUTO = {"width": (2, 5, 10), "depth": (2, 3), "activation": ("tanh", "relu"), "init_scale": (0.1, 1.0)}
+STEP = 0.5  # of the step at which the direction of largest curvature is learned at once
+HALVINGS = 6  # of the step size, where training becomes unsteady
+CURVATURE_ROWS = 4000
+RARE = 5  # rows that must differ from a column's most frequent value
+SPECTRUM_ROWS = 12
+
+
+class _Network(BaseEstimator):
+    """What regressor and classifier share: preparing rows, choosing a configuration, training it."""
+
+    def __init__(
+        self,
+        width=5,
+        depth=2,
+        activation="tanh",
+        *,
+        step_size="auto",
+        max_steps=500,
+        init_scale=0.1,
+        random_state=None,
+    ):
+        self.width = width
+        self.depth = depth
+        self.activation = activation
+        self.step_size = step_size
+        self.max_steps = max_steps
+        self.init_scale = init_scale
+        self.random_state = random_state
+
+    def _prepare(self, X, y, sample_weight, groups):
+        """Standardised distinct rows, their labels, weights (None: all equal) and groups; y is numeric here.
+
+        Equal rows of equal label and group become one row of their number's weight, unless chance repeats them.
+        """
+        sample_weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=float)
+        if sample_weight is not None and not (np.all(sample_weight >= 0) and np.any(sample_weight > 0)):
+            raise ValueError("sample_weight must hold weights of 0 or more, not all 0")
+        index = None if groups is None else group_numbers(groups, len(X))
+        if sample_weight is not None:
+            used = sample_weight > 0
+            X, y, sample_weight, index = X[used], y[used], sample_weight[used], None if index is None else index[used]
+        whole = np.column_stack([X, y, np.zeros(len(X)) if index is None else index])
+        same = repeats(whole)
+        if same is not None:
+            _, first, inverse = np.unique(whole, axis=0, return_index=True, return_inverse=True)
+            sample_weight = np.bincount(inverse.ravel(), sample_weight)
+            X, y, index = X[first], y[first], None if index is None else index[first]
+        elif sample_weight is not None:  # in the order that merged rows would have: what is random falls on the same
+            order = np.lexsort(whole.T[::-1])
+            X, y, sample_weight, index = X[order], y[order], sample_weight[order], None if index is None else index[order]
+        if sample_weight is not None and np.ptp(sample_weight) <= 1e-12 * sample_weight.max():
+            sample_weight = None
+        share = np.full(len(X), 1 / len(X)) if sample_weight is None else sample_weight / sample_weight.sum()
+        self.mean_ = share @ X
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.scale_ = np.sqrt(share @ np.square(X - self.mean_))
+        constant = ~(self.scale_ > 1e-12 * np.abs(X).max(axis=0))
+        if len(X) >= 10 * RARE:  # a level of one or two rows says nothing, and would weigh as much as all other columns
+            constant |= np.array([_mode_count(column) > len(X) - RARE for column in X.T])
+        self.scale_[constant] = np.inf
+        return (X - self.mean_) / self.scale_, y, sample_weight, index, share
+
+    def _standard(self, X):
+        check_is_fitted(self)
+        return (validate_data(self, X, dtype=np.float64, reset=False) - self.mean_) / self.scale_
+
+    def _train(self, X, y, weight, groups, loss: str, start: float, metrics=(), monitor="squared") -> _Fit:
+        """The best configuration, trained; `start` is the output to begin with."""
+        given = {name: getattr(self, name) for name in AUTO}
+        choices = [AUTO[name] if isinstance(v, str) and v == "auto" else (v,) for name, v in given.items()]
+        seed = check_random_state(self.random_state).randint(2**31)
+        fits = [self._try(X, y, weight, groups, loss, start, metrics, monitor, point, seed) for point in product(*choices)]
+        best = min(fits, key=lambda fit: fit.error)
+        best.optimism = optimism(*(np.array([getattr(fit, name) for fit in fits]) for name in ("losses", "error", "stderr")))
+        return best
+
+    def _try(self, X, y, weight, groups, loss, start, metrics, monitor, point, seed) -> _Fit:
+        width, depth, activation, scale = point
+        network = Network((width,) * (depth - 1) + (1,), (activation,) * (depth - 1) + ("identity",), bias=True)
+        rng = np.random.default_rng(seed)
+        weights = network.init(X.shape[1], scale=(scale,) + (1.0,) * (depth - 1), rng=rng)
+        *hidden, output = weights.biases
+        weights = Weights(weights.first, weights.deep, (*hidden, output + start))
+        auto = isinstance(self.step_size, str)
+        if auto and self.step_size != "auto":
+            raise ValueError(f"step_size must be 'auto' or a positive number; got {shown(self.step_size)}")
+        step = STEP / largest_curvature(network, weights, X, y, loss, weight) if auto else self.step_size
+        n_rows = len(X) if groups is None else len(np.unique(groups))
+        unlabelled = X if n_rows >= SPECTRUM_ROWS and np.ptp(X, axis=0).any() else None
+        for _ in range(HALVINGS):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", AssumptionWarning)
+                run = augmented_gradient_descent(
+                    network,
+                    Training(step, self.max_steps, loss=loss),
+                    weights,
+                    X,
+                    y,
+                    unlabelled=unlabelled,
+                    groups=groups,
+                    sample_weight=weight,
+                    metrics=metrics,
+                    monitor=monitor,
+                    until_turned=True,
+                    rng=np.random.default_rng(seed),
+                )
+            unsteady = run.status == "diverged" or any(text.endswith(UNSTEADY) for text in run.warnings)
+            if not auto or not unsteady:
+                break
+            step /= 2
+        return _Fit(network, run, y, monitor)
+
+    def _report(self, fits: list[_Fit], curve: Array, stderr: Array, warned=()):
+        """Set the attributes that both kinds share."""
+        runs = [fit.run for fit in fits]
+        self.run_ = runs[0] if len(runs) == 1 else tuple(runs)
+        self.network_ = fits[0].network if len(fits) == 1 else tuple(fit.network for fit in fits)
+        self.estimated_error_, self.estimated_stderr_ = curve, stderr
+        self.best_step_ = max(run.best_step for run in runs)
+        self.n_iter_ = max(len(run.train_error) - 1 for run in runs)
+        found = [text for run in runs for text in run.warnings] + list(warned)
+        if self.n_iter_ >= self.max_steps and self.best_step_ == self.n_iter_ > 0:
+            found.append(f"the estimate still falls at the last of {self.max_steps} steps; raise max_steps")
+        found += [run.message for run in runs if run.message]
+        self.warnings_ = tuple(dict.fromkeys(found))
+        for text in self.warnings_:
+            warnings.warn(text, AssumptionWarning, stacklevel=3)
+
+
+class _Fit:
+    """One trained configuration."""
+
+    def __init__(self, network: Network, run: Trajectory, y: Array, monitor: str):
+        self.network, self.run, self.optimism = network, run, 0.0
+        best = run.best_step
+        assert best is not None and run.estimated_error is not None and run.estimated_stderr is not None
+        f = run.left_out
+        if monitor == "squared":
+            self.curve, self.stderrs = run.estimated_error, run.estimated_stderr
+            self.losses = np.square(f - y)
+        else:
+            assert run.estimated_metrics is not None and run.estimated_metrics_stderr is not None
+            at = run.metrics.index(monitor)
+            self.curve, self.stderrs = run.estimated_metrics[:, at], run.estimated_metrics_stderr[:, at]
+            self.losses = np.logaddexp(0, -y * f)
+        self.error, self.stderr = float(self.curve[best]), float(self.stderrs[best])
+
+
+class NetworkRegressor(RegressorMixin, _Network):
+    """Network for regression that knows its own error: fitted once on all rows, no rows held out.
+
+    The columns and the target are standardised, the network is trained by gradient descent on the squared error, and
+    the generalization error estimated along the run (`augmented_gradient_descent`, theory 5) says when to stop.
+
+    Parameters
+    ----------
+    width, depth : int or "auto"
+        Neurons of each hidden layer, and number of layers L >= 2 (hidden ones and the output).
+    activation : str or "auto"
+        Of the hidden layers, as for `Network`.
+    step_size : float or "auto"
+        "auto": half of the inverse of the largest curvature of the loss at the start, and less where training turns
+        out to be unsteady.
+    max_steps : int
+        A guard: training ends once the estimated error has turned or no longer falls.
+    init_scale : float or "auto"
+        Of the first layer's initial weights, whose entries are N(0, init_scale^2 / n_features): small enough for the
+        output to begin near the mean label. Of parameters that are "auto" every combination of a few values
+        is trained; the one of least estimated error is kept, and its reported error made larger by what choosing among
+        so many makes it too small.
+    random_state : None, int or numpy RandomState
+
+    Attributes
+    ----------
+    estimated_error_, estimated_stderr_ : (T'+1,) arrays
+        Estimated mean squared error on fresh rows at every step, in squared units of y, and its standard error.
+    best_step_ : int
+        The step whose weights are kept.
+    estimated_score_, estimated_score_stderr_ : float
+        The R^2 to be expected on fresh rows, and its standard error.
+    warnings_ : tuple of str
+        What speaks against trusting the estimate.
+    run_ : Trajectory
+        The run, labels standardised.
+    n_features_in_, feature_names_in_
+        As usual in scikit-learn.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> X, y = sedyn.SingleIndex("tanh", 0.3).sample(300, sedyn.random_signal(20, rng=0), rng=1)
+    >>> model = sedyn.NetworkRegressor(random_state=0).fit(X, y)
+    >>> X_new, y_new = sedyn.SingleIndex("tanh", 0.3).sample(2000, sedyn.random_signal(20, rng=0), rng=2)
+    >>> bool(abs(model.estimated_score_ - model.score(X_new, y_new)) < 3 * model.estimated_score_stderr_)
+    True
+    """
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Fit the network to rows X (m, n) and numbers y (m,).
+
+        Parameters
+        ----------
+        X : (m, n) array or DataFrame of numbers
+        y : (m,) array
+        sample_weight : (m,) array, optional
+            A row of weight 2 counts like two equal rows.
+        groups : (m,) labels, optional
+            Rows that belong together (`augmented_gradient_descent`).
+        """
+        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
+        X, y, weight, groups, share = self._prepare(X, y.astype(float), sample_weight, groups)
+        self.target_mean_ = float(share @ y)
+        spread = float(np.sqrt(share @ np.square(y - self.target_mean_)))
+        self.target_scale_ = spread if spread > 1e-12 * np.abs(y).max() else 1.0
+        fit = self._train(X, (y - self.target_mean_) / self.target_scale_, weight, groups, "squared", 0.0)
+        square = self.target_scale_**2
+        self.estimated_score_ = 1 - fit.error - fit.optimism
+        self.estimated_score_stderr_ = fit.stderr
+        self.estimated_error_at_best_ = square * (fit.error + fit.optimism)
+        self._report([fit], square * fit.curve, square * fit.stderrs)
+        self.weights_ = fit.run.stopped
+        return self
+
+    def predict(self, X):
+        """Predicted numbers (m,) for rows X (m, n)."""
+        X = self._standard(X)
+        return self.target_mean_ + self.target_scale_ * self.network_.predict(self.weights_, X)
+
+
+class NetworkClassifier(ClassifierMixin, _Network):
+    """Network for classes that knows its own error: fitted once on all rows, no rows held out.
+
+    As `NetworkRegressor`, with the logistic loss. More than two classes are fitted one against the rest, each with a
+    network of its own.
+
+    Parameters
+    ----------
+    width, depth, activation, step_size, max_steps, init_scale, random_state
+        As for `NetworkRegressor`.
+
+    Attributes
+    ----------
+    classes_ : array
+        The labels, of any kind.
+    estimated_error_, estimated_stderr_ : (T'+1,) arrays
+        Estimated log loss on fresh rows at every step, and its standard error; of several classes the sum over their
+        networks.
+    best_step_ : int
+        The step whose weights are kept; of several networks the largest.
+    estimated_score_, estimated_score_stderr_ : float
+        The accuracy to be expected on fresh rows, and its standard error.
+    warnings_, run_, n_features_in_, feature_names_in_
+        As for `NetworkRegressor`; with several networks `run_` holds a run of each.
+
+    Examples
+    --------
+    >>> import numpy as np, sedyn
+    >>> X, score = sedyn.SingleIndex("tanh", 0.3).sample(400, sedyn.random_signal(20, rng=0), rng=1)
+    >>> model = sedyn.NetworkClassifier(random_state=0).fit(X, np.where(score > 0, "yes", "no"))
+    >>> model.classes_.tolist(), model.predict_proba(X).shape, 0.7 < model.estimated_score_ < 1
+    (['no', 'yes'], (400, 2), True)
+    """
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Fit the network to rows X (m, n) and classes y (m,); see `NetworkRegressor.fit`."""
+        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"the classifier needs at least two classes; got one class, {self.classes_[0]!r}")
+        X, numbers, weight, groups, share = self._prepare(X, numbers.astype(float), sample_weight, groups)
+        if np.ptp(numbers) == 0:
+            raise ValueError("the classifier needs at least two classes; all rows of positive weight are of one class")
+        ones = range(1, 2) if len(self.classes_) == 2 else range(len(self.classes_))
+        fits = []
+        for k in ones:
+            y = np.where(numbers == k, 1.0, -1.0)
+            rate = np.clip(share @ (y > 0), 1 / (2 + len(y)), 1 - 1 / (2 + len(y)))
+            fits.append(self._train(X, y, weight, groups, "logistic", special.logit(rate), ("logistic",), "logistic"))
+        reached = min(len(fit.curve) for fit in fits)
+        curve = sum(fit.curve[:reached] for fit in fits)
+        stderr = sum(fit.stderrs[:reached] for fit in fits)
+        left_out = np.stack([fit.run.left_out for fit in fits])
+        right = numbers == (left_out[0] > 0 if len(fits) == 1 else left_out.argmax(axis=0))
+        self.estimated_score_ = float(share @ right)
+        counted = 1 / float(share @ share) if fits[0].run.n_groups == len(X) else fits[0].run.n_groups
+        rate = np.clip(self.estimated_score_, 1 / (counted + 2), 1 - 1 / (counted + 2))
+        self.estimated_score_stderr_ = float(np.sqrt(rate * (1 - rate) / counted))
+        self.estimated_error_at_best_ = sum(fit.error + fit.optimism for fit in fits)
+        self._report(fits, curve, stderr)
+        self.weights_ = fits[0].run.stopped if len(fits) == 1 else tuple(fit.run.stopped for fit in fits)
+        return self
+
+    def decision_function(self, X):
+        """Outputs of the network: log odds of the second class (m,), or one against the rest (m, classes)."""
+        X = self._standard(X)
+        if len(self.classes_) == 2:
+            return self.network_.predict(self.weights_, X)
+        pairs = zip(self.network_, self.weights_, strict=True)
+        return np.column_stack([network.predict(weights, X) for network, weights in pairs])
+
+    def predict_proba(self, X):
+        """Probabilities of the classes, (m, classes)."""
+        p = special.expit(self.decision_function(X))
+        return np.column_stack([1 - p, p]) if p.ndim == 1 else p / np.maximum(p.sum(axis=1, keepdims=True), 1e-300)
+
+    def predict(self, X):
+        """Predicted classes (m,)."""
+        f = self.decision_function(X)
+        return self.classes_[(f > 0).astype(int) if f.ndim == 1 else f.argmax(axis=1)]
+
+
+def _mode_count(column: Array) -> int:
+    ordered = np.sort(column)
+    changes = np.flatnonzero(np.diff(ordered)) + 1
+    return int(np.diff(np.concatenate([[0], changes, [len(column)]])).max())
+
+
+def largest_curvature(network: Network, weights: Weights, X: Array, y: Array, loss, sample_weight=None) -> float:
+    """Largest eigenvalue of the Hessian of the mean training loss in all weights, by Lanczos on differences of gradients."""
+    chosen = np.random.default_rng(0).permutation(len(X))[:CURVATURE_ROWS]
+    X, y = X[chosen], y[chosen]
+    weight = None if sample_weight is None else sample_weight[chosen] / sample_weight[chosen].mean()
+    rule = Training(0.0, 0, loss=loss).rule(network.n_layers)
+    parts = [weights.first, *weights.deep, *weights.biases]
+    ends = np.cumsum([part.size for part in parts])
+    start = np.concatenate([part.ravel() for part in parts])
+
+    def gradient(values: Array) -> Array:
+        first, *rest = (v.reshape(p.shape) for v, p in zip(np.split(values, ends[:-1]), parts, strict=True))
+        small = Small(tuple(rest[: len(weights.deep)]), tuple(rest[len(weights.deep) :]))
+        S, moved, _ = network.gradients((X @ first).T, y, small, rule.loss, weight)
+        return np.concatenate([(X.T @ S.T).ravel(), *(g.ravel() for g in (*moved.deep, *moved.biases))]) / len(X)
+
+    def curvature(direction: Array) -> Array:
+        move = 1e-4 * direction.ravel() / np.linalg.norm(direction)
+        return (gradient(start + move) - gradient(start - move)) * (np.linalg.norm(direction) / 2e-4)
+
+    if len(start) < 20:
+        H = np.stack([curvature(e) for e in np.eye(len(start))])
+        return max(float(np.linalg.eigvalsh((H + H.T) / 2)[-1]), 1e-6)
+    operator = scipy.sparse.linalg.LinearOperator((len(start),) * 2, matvec=curvature, dtype=float)
+    v0 = np.random.default_rng(0).standard_normal(len(start))
+    values = scipy.sparse.linalg.eigsh(operator, k=1, which="LA", tol=0.01, v0=v0, return_eigenvectors=False)
+    return max(float(values[0]), 1e-6)
