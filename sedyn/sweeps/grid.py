@@ -174,7 +174,8 @@ def sweep(
     if other:
         status = "mixed" if status == "ok" else status
         message += f"; {other} by another version of sedyn (in a new folder all are run by {__version__})"
-    message += (f"; made again for damaged files: {len(damaged)}" if damaged else "") + reason
+    again = f"; {counted(len(damaged), 'damaged file')} {'was' if len(damaged) == 1 else 'were'} made again"
+    message += (again if damaged else "") + reason
     if status != "ok":
         warnings.warn(message, stacklevel=2)
     done, failed = ([kind[name] for name in jobs if name in kind] for kind in (records, failures))

@@ -310,9 +310,8 @@ def state_evolution(
         tangents = _solve_responses(problem, n_paths, n_scrambles if accuracy is None else 4, rng.spawn(1)[0])
     if interrupted:
         done = len(solutions)
-        message = (
-            f"interrupted after {counted(done, 'randomization')}{f' of {n_scrambles}' if accuracy is None else ''}"
-        )
+        of_all = f"{done} of {n_scrambles} randomizations" if accuracy is None else counted(done, "randomization")
+        message = f"interrupted after {of_all}"
 
     status, fastest = first_trouble.status, max((step[0] for step in problem.rule.step_size), default=0.0)
     if status == "ok" and not overlaps.fractions.all() and fastest * overlaps.variances.max() > UNSTABLE:
