@@ -64,16 +64,19 @@ sedyn.Network((3, 2), ("tanh", "identity"))
     ValueError: widths must be at least two positive integers, the last one 1 (a scalar output); got (3, 2)
 sedyn.Network((2.5, 1), ("tanh", "identity"))
     ValueError: widths must be at least two positive integers, the last one 1 (a scalar output); got (2.5, 1)
+sedyn.Network((10**400, 1), ("tanh", "identity"))
+    ValueError: widths must be at least two positive integers, the last one 1 (a scalar output); got (1000..
 sedyn.Network((3, 1), ("tanh",))
     ValueError: 2 layers need 2 activations, one each, as a tuple; got ('tanh',)
 sedyn.Network((3, 1), ("tanhh", "identity"))
     ValueError: unknown activation 'tanhh'; use one of tanh, sigmoid, softplus, gelu, silu, erf, identity, relu, or
-        a pair (value, derivative)
+        a pair of functions (value, derivative)
 sedyn.Network((3, 1), (3, "identity"))
-    TypeError: an activation is a registered name or a pair of callables (value, derivative); got 3
+    TypeError: an activation must be one of tanh, sigmoid, softplus, gelu, silu, erf, identity, relu, or a pair of
+        functions (value, derivative); got 3
 sedyn.Network((3, 1), ((np.sum, np.cos), "identity"))
     ValueError: the value of an activation must map arrays of shape (48,) to real numbers of the same shape,
-        elementwise; it returned shape ()
+        elementwise; it returned ..
 sedyn.Network((3, 1), ((np.tanh, lambda a: 5 + 0 * a), "identity"))
     ValueError: the derivative of the activation 'tanh' is not that of its value: at 30 it is 5.0, and the value
         rises by 0
@@ -84,22 +87,26 @@ sedyn.Network((3, 1), ("tanh", "identity"), bias="no")
 NETWORK.init(0)
     ValueError: n_features must be a positive integer; got 0
 NETWORK.init(10**14)
-    MemoryError: weights of 100000000000000 features and widths (2, 1) needs .. GiB and this machine has .. GiB;
-        lower n_features or widths
+    MemoryError: weights for n_features = 100000000000000 and widths (2, 1) would take .. GiB, and this machine has ..
+        GiB; lower n_features or widths
 NETWORK.init(6, scale=(1, 2, 3))
-    ValueError: scale must be one finite number or 2, one per layer; got (1, 2, 3)
+    ValueError: scale must be one number or 2, one per layer, below 1e300; got (1, 2, 3)
 NETWORK.init(6, rng="zero")
     ValueError: rng must be None, an integer seed >= 0, or a numpy Generator; got 'zero'
 NETWORK.predict(WEIGHTS, X[:, :4])
-    ValueError: X must have 6 columns, like weights.first has rows; got shape (20, 4)
+    ValueError: X must have shape (m, 6), a column for every row of weights.first; got (20, 4)
+NETWORK.predict(sedyn.Weights(WEIGHTS.first, DEEP[0]), X)
+    TypeError: weights.deep must be a tuple of arrays, one per layer; got an array of shape (2, 1) and type float64
+NETWORK.predict(sedyn.Weights(WEIGHTS.first, ([["a"], ["b"]],)), X)
+    ValueError: each array of weights.deep must be finite real numbers, without NaN or infinity; got [['a'], ['b']]
 sedyn.Activation("sine", np.sin, None)
-    TypeError: an Activation needs callables value (a) and derivative (a, h); got (<ufunc 'sin'>, None)
+    TypeError: an Activation needs functions, value (a) and derivative (a, h); got (<ufunc 'sin'>, None)
 # training
 sedyn.Training(-0.1, 3)
-    ValueError: step_size must be a finite number >= 0, one per layer, an array (n_steps, n_layers), or a callable
+    ValueError: step_size must be a finite number >= 0, one per layer, an array (n_steps, n_layers), or a function
         of t; got -0.1
 sedyn.Training("fast", 3)
-    ValueError: step_size must be a finite number >= 0, one per layer, an array (n_steps, n_layers), or a callable
+    ValueError: step_size must be a finite number >= 0, one per layer, an array (n_steps, n_layers), or a function
         of t; got 'fast'
 sedyn.Training(0.1, 2.5)
     ValueError: n_steps must be an integer, 0 or more; got 2.5
@@ -107,75 +114,105 @@ sedyn.Training(0.1, "ten")
     ValueError: n_steps must be an integer, 0 or more; got 'ten'
 sedyn.Training(0.1, 3, momentum=1.0)
     ValueError: momentum must be a finite number >= 0 and < 1, one per layer, an array (n_steps, n_layers), or a
-        callable of t; got 1.0
+        function of t; got 1.0
 sedyn.Training(0.1, 3, weight_decay=np.nan)
     ValueError: weight_decay must be a finite number >= 0, one per layer, an array (n_steps, n_layers), or a
-        callable of t; got nan
+        function of t; got nan
 sedyn.Training(0.1, 3, batch_fraction=0)
     ValueError: batch_fraction must lie in (0, 1]; got 0
 sedyn.Training(0.1, 3, batch="random")
     ValueError: batch must be 'fixed' or 'bernoulli'; got 'random'
 sedyn.Training(0.1, 3, loss="hinges")
-    ValueError: unknown loss 'hinges'; use one of squared, logistic, huber, pseudo_huber, hinge, absolute, or the
-        callable (f, y) -> derivative in f
+    ValueError: unknown loss 'hinges'; use one of squared, logistic, huber, pseudo_huber, hinge, absolute, or a
+        function (f, y) that returns the loss's derivative in f
 sedyn.Training(0.1, 3, loss=3)
-    TypeError: a loss is a registered name or a callable (f, y) -> derivative in f; got 3
+    TypeError: loss must be one of squared, logistic, huber, pseudo_huber, hinge, absolute, or a function (f, y) that
+        returns the loss's derivative in f; got 3
 sedyn.Training((0.1, 0.2), 3).step_sizes(3)
-    ValueError: step_size has shape (2,); for 3 layers and 3 steps give one number, 3 numbers (one per layer), an
-        array of shape (3, 3), or a callable of t
+    ValueError: step_size has shape (2,); give one number, shape (3,), one per layer, shape (3, 3), one per step and
+        layer, or a function of t
 sedyn.Training(lambda t: 0.2 - t, 3).step_sizes(2)
-    ValueError: the schedule step_size must return a finite number >= 0, or 2 of them; got -0.8 at t = 1
+    ValueError: the schedule step_size must return a finite number >= 0, or one for each of the layers (2); got -0.8
+        at t = 1
+sedyn.Training(iter([0.1, -1.0, 0.1]).__next__, 3)
+    TypeError: the schedule step_size must be a function of (t); got one without arguments
 sedyn.Training(0.1, 10**14).step_sizes(2)
-    MemoryError: a schedule of 1e+14 steps for 2 layers needs .. GiB and this machine has .. GiB; lower n_steps or
-        n_layers
+    MemoryError: step_size for n_steps = 1e+14 and n_layers = 2 would take .. GiB, and this machine has .. GiB; lower
+        n_steps
 sedyn.Loss("mine", 1.0)
-    TypeError: a Loss needs a callable (f, y), its derivative in f; got 1.0
+    TypeError: a Loss needs a function (f, y), its derivative in f; got 1.0
 sedyn.Training(0.1, 3, loss=lambda f, y: 1.0)
     ValueError: the derivative of a loss must map arrays of shape (48,) to real numbers of the same shape,
-        elementwise; it returned shape ()
+        elementwise; it returned 1.0
+sedyn.Training(0.1, 3, loss=lambda f, y: None)
+    ValueError: the derivative of a loss must map arrays of shape (48,) to real numbers of the same shape,
+        elementwise; it returned None
 # teachers and data
 sedyn.SingleIndex("tanhh")
     ValueError: unknown link 'tanhh'; use one of linear, tanh, sine, relu, sign, absolute, quadratic, cubic, zero,
-        noisy_sign, logistic, or a callable
+        noisy_sign, logistic, or a function
 sedyn.SingleIndex(3)
-    TypeError: link must be a registered name or a callable; got 3
+    TypeError: link must be one of linear, tanh, sine, relu, sign, absolute, quadratic, cubic, zero, noisy_sign,
+        logistic, or a function; got 3
 sedyn.SingleIndex("tanh", noise=-0.1)
     ValueError: noise must be a standard deviation, a finite number >= 0, or None; got -0.1
 sedyn.SingleIndex("tanh", noise=None)
-    ValueError: noise=None is for a callable link (z, xi); got the link 'tanh'
+    ValueError: noise=None is for a link that is a function (z, xi); got the link 'tanh'
 TEACHER.sample(0, SIGNAL)
     ValueError: n_samples must be a positive integer; got 0
 TEACHER.sample(5, np.ones((6, 2)))
-    ValueError: signal must have shape (n_features,); got (6, 2)
+    ValueError: signal must have shape (n_features,) and at least one entry; got (6, 2)
 TEACHER.sample(5, SIGNAL * np.nan)
-    ValueError: signal must be finite numbers, without NaN or infinite entries; got an array of shape (6,) and type
+    ValueError: signal must be finite real numbers, without NaN or infinity; got an array of shape (6,) and type
         float64, 6 of its entries NaN or infinite
+TEACHER.sample(5, [[1, 2], [3]])
+    ValueError: signal must be finite real numbers, without NaN or infinity; got rows of different lengths, [[1, 2],
+        [3]]
+TEACHER.sample(5, np.array(["0.5"] * 6))
+    ValueError: signal must be finite real numbers, without NaN or infinity; got an array of shape (6,) and type text,
+        with entries such as '0.5'
+TEACHER.sample(5, SIGNAL * 100, features=lambda rng, shape: np.full(shape, 1e308))
+    ValueError: signal and features are too large for their product: the largest entries are .. and 1e+308; lower
+        their scale
+TEACHER.labels(np.ones(3), np.ones(2))
+    ValueError: xi must hold one finite number for each z, shape (3,); got an array of shape (2,) and type float64
+sedyn.MultiIndex("parity", 2).mean_label(np.ones((5, 2)))
+    ValueError: z must be finite real numbers of shape (2, N); got an array of shape (5, 2) and type float64
 TEACHER.sample(10**14, SIGNAL)
-    MemoryError: a feature matrix of shape (100000000000000, 6) needs .. GiB and this machine has .. GiB; lower
+    MemoryError: a feature matrix of shape (100000000000000, 6) would take .. GiB, and this machine has .. GiB; lower
         n_samples or n_features
 sedyn.SingleIndex(np.sum).sample(5, SIGNAL)
-    ValueError: the link must map an array of shape (5,) to finite numbers of shape (5,); got shape ()
+    ValueError: the link must map an array of shape (5,) to finite numbers of shape (5,); got ..
 sedyn.SingleIndex("noisy_sign").mean_label(np.ones(3))
     ValueError: this teacher's noise is not added to a mean label; use labels(z, xi)
 sedyn.MultiIndex("parity", 1.5)
     ValueError: n_indices must be a positive integer; got 1.5
 sedyn.MultiIndex("parity", 2).sample(5, SIGNAL)
-    ValueError: signal must have shape (n_features, 2); got (6,)
+    ValueError: signal must have shape (n_features, 2) and at least one entry; got (6,)
 sedyn.sample_features(4, 6, features="gausian")
     ValueError: unknown features 'gausian'; use one of gaussian, rademacher, uniform, laplace, student_t, sparse, or
-        a callable (rng, shape)
+        a function (rng, shape)
 sedyn.sample_features(4, 6, features=("student_t", 2))
     ValueError: features 'student_t' come as a pair ('student_t', parameter), the parameter being the degrees of
         freedom, more than 2; got ('student_t', 2)
 sedyn.sample_features(4, 6.5)
     ValueError: n_features must be a positive integer; got 6.5
 sedyn.sample_features(4, 6, features=lambda rng, shape: np.ones(3))
-    ValueError: the features callable must return finite numbers of shape (4, 6); got shape (3,)
+    ValueError: the function features must return finite numbers of shape (4, 6); got an array of shape (3,) and type
+        float64
+sedyn.sample_features(4, 6, features=lambda shape: np.ones(shape))
+    TypeError: features must be a function of (rng, shape); got one of (shape)
+sedyn.sample_features(4, 6, features=np.sin)
+    TypeError: features must be a function of (rng, shape); got <ufunc 'sin'>, a function of 1 argument
+sedyn.sample_features(4, 6, features=np.add)
+    TypeError: the function features raised TypeError: unsupported operand ..
 sedyn.sample_features(4, 6, covariance=np.ones(5))
-    ValueError: covariance must be 6 variances or a symmetric (6, 6) matrix, all finite; got an array of shape (5,)
-        and type float64
+    ValueError: covariance must be finite numbers of shape (6,), the variances of the features, or of shape (6, 6), a
+        symmetric matrix; got an array of shape (5,) and type float64
 sedyn.sample_features(4, 6, covariance=-np.ones(6))
-    ValueError: covariance needs eigenvalues >= 0, not all 0; the smallest is -1, the largest -1 (at most 1e30)
+    ValueError: covariance needs variances >= 0, not all 0 and none beyond 1e30; the smallest is -1, the largest -1
+sedyn.sample_features(4, 6, covariance=np.eye(6) - 1)
+    ValueError: covariance needs eigenvalues >= 0, not all 0 and none beyond 1e30; the smallest is -5, the largest 1
 sedyn.sample_features(4, 6, covariance=SLIP)
     ValueError: a covariance matrix must be symmetric; it differs from its transpose by 1
 sedyn.random_signal(2.5)
@@ -185,10 +222,10 @@ sedyn.random_signal(6, norm=np.inf)
 sedyn.random_signal(6, rng=-1)
     ValueError: rng must be None, an integer seed >= 0, or a numpy Generator; got -1
 sedyn.block_variances(6, [(0.5, 1.0), (0.4, 2.0)])
-    ValueError: blocks are pairs (fraction > 0, finite variance >= 0), the fractions adding up to 1; got [(0.5,
+    ValueError: blocks must be pairs (fraction > 0, finite variance >= 0), the fractions adding up to 1; got [(0.5,
         1.0), (0.4, 2.0)]
 sedyn.block_variances(6, [(np.nan, 1.0)])
-    ValueError: blocks are pairs (fraction > 0, finite variance >= 0), the fractions adding up to 1; got [(nan,
+    ValueError: blocks must be pairs (fraction > 0, finite variance >= 0), the fractions adding up to 1; got [(nan,
         1.0)]
 sedyn.power_law_variances(0, 0.5)
     ValueError: n_features must be a positive integer; got 0
@@ -201,19 +238,21 @@ sedyn.Overlaps(np.eye(2), [1.2, 0.0], 1.0, DEEP)
     ValueError: gram and cross fit no weights: gram - cross cross^T / signal_gram must be positive semidefinite,
         its smallest eigenvalue is -0.44; measure both with Overlaps.of, or lower cross
 sedyn.Overlaps(np.eye(2), [0, 0, 0], 1.0, DEEP)
-    ValueError: gram must be (q, q) and cross (q,) or (q, k) with the same q; got (2, 2) and (3,)
+    ValueError: gram must have shape (q, q) and cross (q,) or (q, k) with the same q; got (2, 2) and (3,)
 sedyn.Overlaps(np.eye(2), [0, 0], -1.0, DEEP)
     ValueError: signal_gram must be >= 0 (positive semidefinite), and cross 0 where it is 0; got -1.0 and cross
         [0.0, 0.0]
 sedyn.Overlaps(np.eye(2) * np.nan, [0, 0], 1.0, DEEP)
-    ValueError: gram, like all overlaps, must be finite numbers, without NaN or infinite entries; got an array of
-        shape (2, 2) and type float64, 4 of its entries NaN or infinite
+    ValueError: gram, like all overlaps, must be finite real numbers, without NaN or infinity; got an array of shape
+        (2, 2) and type float64, 4 of its entries NaN or infinite
 sedyn.Overlaps(np.eye(2), [0, 0], 1.0, deep=None)
-    TypeError: deep must be a tuple of arrays, one per layer; got None
+    TypeError: deep must be a tuple of arrays, one per layer after the first; got None
 sedyn.Overlaps(np.eye(2), [0, 0], 1.0, DEEP, blocks=[(1.0, -2.0)])
     ValueError: blocks must hold pairs (fraction >= 0, variance > 0), finite; got [(1.0, -2.0)]
 sedyn.Overlaps.of(SIGNAL, SIGNAL)
     TypeError: weights must be a sedyn.Weights; got an array of shape (6,) and type float64
+sedyn.Overlaps.of(sedyn.Weights(np.ones(6), DEEP), SIGNAL)
+    ValueError: weights.first must have shape (n_features, q) and at least one entry; got (6,)
 sedyn.Overlaps.of(WEIGHTS, SIGNAL[:5])
     ValueError: signal must have shape (6,) or (6, k), one entry per row of weights.first; got (5,)
 sedyn.Overlaps.of(WEIGHTS, SIGNAL, covariance=np.ones(6), n_blocks=0)
@@ -221,7 +260,10 @@ sedyn.Overlaps.of(WEIGHTS, SIGNAL, covariance=np.ones(6), n_blocks=0)
 sedyn.Overlaps.of(WEIGHTS, SIGNAL, covariance=SLIP)
     ValueError: a covariance matrix must be symmetric; it differs from its transpose by 1
 OVERLAPS.realize(2)
-    ValueError: n_features = 2 gives a block 2 features, too few for its overlaps of 2 neurons and 1 signals; use
+    ValueError: n_features = 2 gives a block 2 features, too few for its overlaps of 2 neurons and 1 signal; use
+        more features
+OVERLAPS.realize(1)
+    ValueError: n_features = 1 gives a block 1 feature, too few for its overlaps of 2 neurons and 1 signal; use
         more features
 OVERLAPS.realize(50.5)
     ValueError: n_features must be a positive integer; got 50.5
@@ -231,22 +273,26 @@ sedyn.gradient_descent("tanh", TRAINING, WEIGHTS, X, Y)
 sedyn.gradient_descent(NETWORK, 0.1, WEIGHTS, X, Y)
     TypeError: training must be a sedyn.Training; got 0.1
 sedyn.gradient_descent(NETWORK, sedyn.Training((0.1,) * 3, 3), WEIGHTS, X, Y)
-    ValueError: step_size has shape (3,); for 2 layers and 3 steps give one number, 2 numbers (one per layer), an
-        array of shape (3, 2), or a callable of t
+    ValueError: step_size has shape (3,); give one number, shape (2,), one per layer, shape (3, 2), one per step and
+        layer, or a function of t
 sedyn.gradient_descent(NETWORK, TRAINING, sedyn.Weights(np.ones((6, 3)), DEEP), X, Y)
     ValueError: weights.first must have shape (n_features, 2); got (6, 3)
 sedyn.gradient_descent(NETWORK, TRAINING, sedyn.Weights(WEIGHTS.first, ()), X, Y)
     ValueError: the network needs deep weights of shapes ((2, 1),); got ()
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X * np.nan, Y)
-    ValueError: X holds 120 NaN or infinite entries; remove those rows or impute them
+    ValueError: X holds NaN or infinite entries, 120 of 120; remove those rows or fill them in
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X * 1e300, Y, dtype="float32")
+    ValueError: X holds numbers too large for float32; rescale them
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X[:, :4], Y)
-    ValueError: X has 4 columns; expected 6, the number of features
+    ValueError: X has 4 columns; expected 6, one for each row of weights.first
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X[:, :1], Y)
+    ValueError: X has 1 column; expected 6, one for each row of weights.first
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X.astype(str), Y)
-    ValueError: X must be an array of numbers; got an array of shape (20, 6) and type <U32; convert, fill in or drop
-        such columns
+    ValueError: X must be an array of real numbers; got an array of shape (20, 6) and type text, with entries such as
+        '..'; convert, fill in or drop what is not
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, np.ma.masked_less(X, 0), Y)
-    ValueError: X must be an array of numbers; got an array of shape (20, 6) with 59 masked entries; convert, fill in
-        or drop such columns
+    ValueError: X must be an array of real numbers; got an array of shape (20, 6), 59 of its entries masked; convert,
+        fill in or drop what is not
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y[:-1])
     ValueError: X and y need the same, positive number of rows; got 20 and 19
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y[:, None])
@@ -256,21 +302,26 @@ sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y * 1e300)
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, test=X)
     ValueError: test must be a pair (X_test, y_test); got an array of shape (20, 6) and type float64
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics="mse")
-    ValueError: unknown metric 'mse'; use one of squared, absolute, zero_one, logistic, or a callable (f, y)
+    ValueError: unknown metric 'mse'; use one of squared, absolute, zero_one, logistic, or a function (f, y)
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics=3)
+    TypeError: each of metrics must be one of squared, absolute, zero_one, logistic, or a function (f, y) that returns
+        one number per sample; got 3
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics="zero_one")
-    ValueError: the metric 'zero_one' needs labels -1 and +1; got other values in y
+    ValueError: the metric 'zero_one' needs labels -1 and +1; got labels such as .. (sedyn.scale_target makes -1 and
+        +1 of any two values; the links 'noisy_sign' and 'logistic' give such labels)
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics=[np.vdot])
-    ValueError: the metric vdot must return one loss per sample, shape (20,); got array(0.)
+    ValueError: the metric vdot must return one real number per sample, shape (20,); got 0.0
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, first_weights_at=(1.5,))
-    ValueError: first_weights_at must lie in 0..3, a sequence of steps or 'all'; got (1.5,)
+    ValueError: first_weights_at must be 'all' or a sequence of steps in 0..3; got (1.5,)
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, dtype="int32")
     ValueError: dtype must be float64 or float32; got 'int32'
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, n_threads=0)
     ValueError: n_threads must be a positive integer, or None for all cores; got 0
-sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, loss="logistic"), WEIGHTS, X, Y)
-    ValueError: the loss 'logistic' needs labels -1 and +1; got other values in y
+sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, loss="logistic"), WEIGHTS, X, np.arange(20) % 2)
+    ValueError: the loss 'logistic' needs labels -1 and +1; got labels such as 0 (sedyn.scale_target makes -1 and
+        +1 of any two values; the links 'noisy_sign' and 'logistic' give such labels)
 sedyn.linearized_gradient_descent(NETWORK, TRAINING, WEIGHTS, X[:, :4], Y)
-    ValueError: X has 4 columns; expected 6, the number of features
+    ValueError: X has 4 columns; expected 6, one for each row of weights.first
 sedyn.linearized_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, rng="zero")
     ValueError: rng must be None, an integer seed >= 0, or a numpy Generator; got 'zero'
 sedyn.widen((2, 1), TRAINING, 2)
@@ -280,13 +331,17 @@ sedyn.widen(NETWORK, 0.1, 2)
 sedyn.widen(NETWORK, TRAINING, 1.5)
     ValueError: factor must be a positive integer; got 1.5
 sedyn.widen(NETWORK, TRAINING, 2, "mup")
-    ValueError: unknown scaling 'mup'; use one of maximal_update, ntk
+    ValueError: unknown scaling 'mup'; use maximal_update or ntk
 RUN.weights_at(2)
-    ValueError: W_1 was kept at steps (), not at 2; add it to first_weights_at
+    ValueError: W_1 was kept at no step; to have it at t = 2 train with 2 in first_weights_at
+RUN.weights_at(4)
+    ValueError: t must be a step of this run, 0..3; got 4
 RUN.stopped
     ValueError: this run has no estimated error; train with sedyn.augmented_gradient_descent
 sedyn.Trajectory.load(written("run.npz", "no archive"))
-    ValueError: run.npz is damaged or was not written by save; compute it again and save it
+    ValueError: run.npz is damaged, or no file that a result's save wrote; compute the result again and save it
+RUN.save(3)
+    TypeError: path must be a path, such as 'folder/name'; got 3
 sedyn.early_stop(RUN)
     ValueError: this run has no estimated error; train with sedyn.augmented_gradient_descent
 sedyn.early_stop([0.3, 0.2])
@@ -298,8 +353,12 @@ sedyn.augmented_gradient_descent(RELU, TRAINING, WEIGHTS, X, Y, method="exact")
         closest to relu)
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, groups=[1, 2])
     ValueError: groups must hold one label per row, shape (20,); got [1, 2]
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, groups=[[1, 2], [3]])
+    ValueError: groups must hold one label per row, shape (20,); got rows of different lengths, [[1, 2], [3]]
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, groups=[np.nan] * 20)
-    ValueError: groups must not hold NaN or None; give rows without a group a label of their own
+    ValueError: groups must not hold NaN, None or masked entries; give rows without a group a label of their own
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X[:1], Y[:1])
+    ValueError: X has one row only: nothing could be left out to be predicted; give more rows
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, groups=np.arange(20) // 2, method="exact")
     ValueError: method='exact' takes independent rows alone; use 'low-rank'
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, method="fast")
@@ -308,27 +367,33 @@ sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, tolerance=0)
     ValueError: tolerance must lie between 0 and 1; got 0
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, n_reruns=0)
     ValueError: n_reruns must be a positive integer; got 0
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, n_reruns=10**14)
+    MemoryError: n_reruns = 100000000000000 reruns of 20 rows would take .. GiB, and this machine has .. GiB; lower
+        n_reruns
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, covariance="empirical")
     ValueError: covariance must be variances or a matrix; got 'empirical'; to estimate it from the rows of X pass
         unlabelled=X
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, covariance=SLIP)
     ValueError: a covariance matrix must be symmetric; it differs from its transpose by 1
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, covariance=X)
-    ValueError: covariance must be 6 variances or a symmetric (6, 6) matrix, all finite; got an array of shape (20,
-        6) and type float64
+    ValueError: covariance must be finite numbers of shape (6,), the variances of the features, or of shape (6, 6), a
+        symmetric matrix; got an array of shape (20, 6) and type float64
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=np.ones((5, 6)))
-    ValueError: 5 unlabelled rows are too few to estimate a covariance; give at least 12, or its eigenvalues
+    ValueError: unlabelled must hold at least 12 rows to estimate a covariance; got 5; give more, or its eigenvalues as
+        covariance
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=X[:, :4])
     ValueError: unlabelled must be rows of shape (k, 6); got shape (20, 4)
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=X * np.nan)
-    ValueError: unlabelled must be finite numbers, without NaN or infinite entries; got an array of shape (20, 6)
-        and type float64, 120 of its entries NaN or infinite
+    ValueError: unlabelled must be finite real numbers, without NaN or infinity; got an array of shape (20, 6) and
+        type float64, 120 of its entries NaN or infinite
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=np.ones((20, 6)))
-    ValueError: unlabelled rows must vary, by less than 1e100, for a covariance to be estimated; rescale them
+    ValueError: unlabelled rows: they must differ for a covariance to be estimated; the largest difference is 0
+sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=X * 1e120)
+    ValueError: unlabelled rows: they must not exceed 1e100 in size for a covariance to be estimated; rescale them
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=X, covariance=np.ones(6))
     ValueError: give covariance or unlabelled rows to estimate it from, not both
 sedyn.augmented_gradient_descent(NETWORK, sedyn.Training(0.1, 10**5), WEIGHTS, X, Y, method="exact")
-    MemoryError: the exact recursion over 100000 steps on 20 rows needs .. GiB and this machine has .. GiB; use
+    MemoryError: the exact recursion over 100000 steps on 20 rows would take .. GiB, and this machine has .. GiB; use
         method='low-rank', or lower n_steps or the width
 sedyn.tune([], TRAINING, X, Y)
     ValueError: nothing to try: networks, trainings and scales need at least one entry each
@@ -337,50 +402,47 @@ sedyn.tune(NETWORK, TRAINING, X, Y, covariance=SLIP)
 sedyn.tune(NETWORK, [0.1, 0.2], X, Y)
     TypeError: each of trainings must be a sedyn.Training; got 0.1
 sedyn.tune(NETWORK, TRAINING, X, Y, scales=1.0)
-    TypeError: scales must be a sequence of scales of the initial weights; got 1.0
+    TypeError: scales must be a tuple or list of scales of the initial weights; got 1.0
 sedyn.tune(NETWORK, TRAINING, X, Y, executor=4)
     TypeError: executor must have a submit method, as those of concurrent.futures; got 4
 # callables: which argument of which
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics=[lambda f: f])
-    TypeError: a metric must be a function of (f, y); got one of (f): too many positional arguments
+    TypeError: a metric must be a function of (f, y); got one of (f)
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics=[lambda f, y: f["a"]])
     ValueError: the metric <lambda> raised IndexError: ..; it gets outputs f and labels y of shape (20,)
 sedyn.Training(0.1, 3, loss=lambda f: f)
-    TypeError: the derivative of a loss must be a function of (f, y); got one of (f): too many positional arguments
+    TypeError: the derivative of a loss must be a function of (f, y); got one of (f)
 sedyn.Training(lambda: 0.1, 3)
-    TypeError: the schedule step_size must be a function of (t); got one of (): too many positional arguments
+    TypeError: the schedule step_size must be a function of (t); got one without arguments
 sedyn.Training(0.1, 3, momentum=lambda t, layer: 0.1)
-    TypeError: the schedule momentum must be a function of (t); got one of (t, layer): missing a required argument:
-        'layer'
+    TypeError: the schedule momentum must be a function of (t); got one of (t, layer)
 sedyn.Network((2, 1), ((lambda: 1, lambda a: a), "identity"))
-    TypeError: the value of an activation must be a function of (a); got one of (): too many positional arguments
+    TypeError: the value of an activation must be a function of (a); got one without arguments
 sedyn.Network((2, 1), ((np.tanh, lambda a, h: a), "identity"))
-    TypeError: the derivative of an activation, given as a pair, must be a function of (a); got one of (a, h): missing
-        a required argument: 'h'
+    TypeError: the derivative of an activation, given as a pair, must be a function of (a); got one of (a, h)
 sedyn.Activation("mine", np.tanh, lambda a: a)
-    TypeError: the derivative of an activation must be a function of (a, value); got one of (a): too many positional
-        arguments
+    TypeError: the derivative of an activation must be a function of (a, h); got one of (a)
 sedyn.Network((2, 1), ((lambda a: a["x"], lambda a: a), "identity"))
     ValueError: the value of an activation must map arrays of shape (48,) elementwise; it raised IndexError: ..
 sedyn.SingleIndex(lambda: 1, 0.1)
-    TypeError: a link must be a function of (z); got one of (): too many positional arguments
+    TypeError: link must be a function of (z); got one without arguments
 sedyn.MultiIndex(lambda z: z, 2, noise=None)
-    TypeError: a link must be a function of (z, xi); got one of (z): too many positional arguments
+    TypeError: link must be a function of (z, xi); got one of (z)
 # kinds of arrays
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, sparse.csr_array(X), Y)
-    ValueError: X must be an array of numbers; got a sparse array of shape (20, 6); make it dense with .toarray();
-        convert, fill in or drop such columns
+    ValueError: X must be an array of real numbers; got a sparse array of shape (20, 6); make it dense with .toarray()
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, (X, Y), Y)
-    ValueError: X must be an array of numbers; got rows of different lengths: ..; convert, fill in or drop such columns
+    ValueError: X must be an array of real numbers; got rows of different lengths, ..; convert, fill in or drop what
+        is not
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X + 0j, Y)
-    ValueError: X must be an array of numbers; got an array of shape (20, 6) and type complex128; convert, fill in or
-        drop such columns
+    ValueError: X must be an array of real numbers; got an array of shape (20, 6) and type complex128; convert, fill
+        in or drop what is not
 sedyn.tune("tanh", TRAINING, X, Y)
     TypeError: networks must be one or several sedyn.Network; got 'tanh'
 sedyn.plot.kernel_heatmap(sedyn.state_evolution(*PROBLEM, 2.0, n_paths=2**9, rng=0).kernels)
     TypeError: kernel must be one of them, such as theory.kernels.C; got all of theory.kernels
 sedyn.scale_target([1.0, np.nan])
-    ValueError: y must be finite numbers, without NaN or infinite entries; got [1.0, nan]
+    ValueError: y must be finite real numbers, without NaN or infinity; got [1.0, nan]
 sedyn.Teacher()
     TypeError: Teacher is the base of sedyn.SingleIndex and sedyn.MultiIndex; use one of them
 # the theory
@@ -389,7 +451,7 @@ sedyn.state_evolution(*PROBLEM, aspect_ratio=0)
 sedyn.state_evolution(*PROBLEM, 2.0, n_paths=10)
     ValueError: n_paths must be an integer of at least 64 for q = 2; got 10
 sedyn.state_evolution(*PROBLEM, 2.0, n_paths=10**14)
-    MemoryError: n_paths = 100000000000000 sample points needs .. GiB and this machine has .. GiB; lower n_paths
+    MemoryError: n_paths = 100000000000000 sample points would take .. GiB, and this machine has .. GiB; lower n_paths
 sedyn.state_evolution(NETWORK, sedyn.Training(0.3, 40), TEACHER, OVERLAPS, 2.0, n_paths=64, n_scrambles=1, rng=0)
     ValueError: n_paths = 64 is too small: at step 6 of 40 the gradients already span 12 directions; use n_paths =
         1024 or more, fewer steps, or a larger tolerance
@@ -416,21 +478,28 @@ sedyn.state_evolution(*PROBLEM, 2.0, responses="R")
 sedyn.state_evolution(NETWORK, TRAINING, "tanh", OVERLAPS, 2.0)
     TypeError: teacher must be a sedyn.SingleIndex or sedyn.MultiIndex; got 'tanh'
 sedyn.state_evolution(NETWORK, TRAINING, sedyn.MultiIndex("parity", 2), OVERLAPS, 2.0)
-    ValueError: the teacher looks at 2 signals; the overlaps hold 1
+    ValueError: the teacher needs 2 signals; got 1: give a signal of shape (n_features, 2), or overlaps measured with
+        one
+sedyn.state_evolution(NETWORK, TRAINING, TEACHER, sedyn.Overlaps([[1.0]], [0.0], 1.0, DEEP), 2.0)
+    ValueError: the network's first layer has 2 neurons, and overlaps.gram is of 1 neuron; measure the overlaps on
+        weights of this network
 sedyn.state_evolution(NETWORK, TRAINING, TEACHER, WEIGHTS, 2.0)
     TypeError: overlaps must be a sedyn.Overlaps; got Weights(first=array (6, 2), deep=(array (2, 1),))
 sedyn.state_evolution(*PROBLEM, 2.0, n_paths=2**8, rng=0).kernels.stderr("D")
     ValueError: unknown kernel name 'D'; use one of C, c, P, kappa, fluctuation, R, rho
 sedyn.state_evolution(*PROBLEM, 2.0, n_paths=2**8, rng=0).kernels.R
-    AttributeError: R was not asked for: pass responses=True, or solver='tangent', to sedyn.state_evolution
+    AttributeError: R was not computed: pass responses=True, or solver='tangent', to sedyn.state_evolution
+sedyn.state_evolution(*PROBLEM, 2.0, n_paths=2**8, rng=0).kernels.stderr("R")
+    ValueError: R was not computed: pass responses=True, or solver='tangent', to sedyn.state_evolution
 sedyn.householder_dice(*PROBLEM, n_samples=5, n_features=60)
-    ValueError: n_samples must be an integer of at least 6 for q = 2 and 3 steps; got 5; train on a smaller X with
-        sedyn.gradient_descent
+    ValueError: n_samples must be an integer of at least 6 for q = 2 and n_steps = 3 (on fewer, sedyn.gradient_descent
+        does the same); got 5
 sedyn.householder_dice(*PROBLEM, n_samples=60, n_features=8.5)
-    ValueError: n_features must be an integer of at least 9 for q = 2 and 3 steps; got 8.5; train on a smaller X
-        with sedyn.gradient_descent
+    ValueError: n_features must be an integer of at least 9 for q = 2 and n_steps = 3 (on fewer,
+        sedyn.gradient_descent does the same); got 8.5
 sedyn.householder_dice(*PROBLEM[:3], sedyn.Overlaps.of(WEIGHTS, SIGNAL, covariance=np.full(6, 2.0)), 60, 60)
-    ValueError: householder_dice draws features of variance 1; give overlaps without blocks
+    ValueError: householder_dice draws features of variance 1; give overlaps without blocks, measured without
+        covariance
 sedyn.population_error(NETWORK, TEACHER, OVERLAPS, n_paths=-4)
     ValueError: n_paths must be a positive integer; got -4
 sedyn.population_errors(NETWORK, TEACHER, RUN, SIGNAL)
@@ -442,7 +511,8 @@ sedyn.population_errors("net", TEACHER, KEPT, SIGNAL)
 sedyn.population_errors(sedyn.Network((3, 1), ("tanh", "identity")), TEACHER, KEPT, SIGNAL)
     ValueError: the network needs deep weights of shapes ((3, 1),); got ((2, 1),)
 sedyn.population_errors(NETWORK, sedyn.MultiIndex("parity", 2), KEPT, SIGNAL)
-    ValueError: the teacher looks at 2 signals; the overlaps hold 1
+    ValueError: the teacher needs 2 signals; got 1: give a signal of shape (n_features, 2), or overlaps measured with
+        one
 sedyn.population_errors(NETWORK, TEACHER, KEPT, SIGNAL, covariance=SLIP)
     ValueError: a covariance matrix must be symmetric; it differs from its transpose by 1
 sedyn.population_errors(NETWORK, TEACHER, 3, SIGNAL)
@@ -460,11 +530,14 @@ sedyn.simulate(*START, 20, 0)
 sedyn.simulate(NETWORK, TRAINING, "tanh", WEIGHTS, SIGNAL, 20, 3)
     TypeError: teacher must be a sedyn.SingleIndex or sedyn.MultiIndex; got 'tanh'
 sedyn.simulate(NETWORK, TRAINING, TEACHER, WEIGHTS, np.ones((6, 2)), 20, 3)
-    ValueError: signal must have shape (n_features,); got (6, 2)
+    ValueError: signal must have shape (n_features,) and at least one entry; got (6, 2)
 sedyn.simulate(NETWORK, TRAINING, sedyn.MultiIndex("parity", 2), WEIGHTS, SIGNAL, 20, 3)
-    ValueError: signal must have shape (n_features, 2); got (6,)
+    ValueError: signal must have shape (n_features, 2) and at least one entry; got (6,)
+sedyn.simulate(sedyn.Network((3, 1), ("tanh", "identity")), *START[1:], 20, 3)
+    ValueError: weights.first must have shape (n_features, 3); got (6, 2)
 sedyn.simulate(NETWORK, sedyn.Training(0.1, 3, loss="logistic"), TEACHER, WEIGHTS, SIGNAL, 20, 3)
-    ValueError: the loss 'logistic' needs labels -1 and +1; got other values in y
+    ValueError: the loss 'logistic' needs labels -1 and +1; got labels such as .. (sedyn.scale_target makes -1 and
+        +1 of any two values; the links 'noisy_sign' and 'logistic' give such labels)
 sedyn.simulate(NETWORK, TRAINING, TEACHER, WEIGHTS, SIGNAL[:5], 20, 3)
     ValueError: signal must have shape (6,) or (6, k), one entry per row of weights.first; got (5,)
 sedyn.simulate(NETWORK, TRAINING, TEACHER, OVERLAPS, SIGNAL, 20, 3)
@@ -472,22 +545,22 @@ sedyn.simulate(NETWORK, TRAINING, TEACHER, OVERLAPS, SIGNAL, 20, 3)
 sedyn.simulate(NETWORK, TRAINING, TEACHER, sedyn.Weights(WEIGHTS.first * 1e30, DEEP), SIGNAL, 20, 3)
     ValueError: weights.first and signal must not exceed 1e20 in size; got ..; lower their scale
 sedyn.simulate(*START, 20, 10**14)
-    MemoryError: overlaps and weights of 100000000000000 runs needs .. GiB and this machine has .. GiB; lower n_runs,
-        n_steps or first_weights_at
+    MemoryError: overlaps and weights for n_runs = 100000000000000 would take .. GiB, and this machine has .. GiB;
+        lower n_runs or n_steps, or keep fewer first_weights_at
 sedyn.simulate(*START, 20, 3, n_paths=10**14)
-    MemoryError: n_paths = 100000000000000 needs .. GiB and this machine has .. GiB; lower n_paths
+    MemoryError: n_paths = 100000000000000 would take .. GiB, and this machine has .. GiB; lower n_paths
 sedyn.simulate(*START, 20, 3, features="gausian")
     ValueError: unknown features 'gausian'; use one of gaussian, rademacher, uniform, laplace, student_t, sparse, or
-        a callable (rng, shape)
+        a function (rng, shape)
 sedyn.simulate(*START, 20, 3, covariance=SLIP)
     ValueError: a covariance matrix must be symmetric; it differs from its transpose by 1
 sedyn.simulate(*START, 20, 3, first_weights_at=(4,))
-    ValueError: first_weights_at must lie in 0..3, a sequence of steps or 'all'; got (4,)
+    ValueError: first_weights_at must be 'all' or a sequence of steps in 0..3; got (4,)
 sedyn.simulate(*START, 20, 3, n_paths=0)
     ValueError: n_paths must be a positive integer; got 0
 sedyn.simulate(*START, 10**14, 3)
-    MemoryError: training on 100000000000000 x 6 features on every core needs .. GiB and this machine has .. GiB;
-        lower n_samples or n_features
+    MemoryError: training on n_samples = 100000000000000 rows of 6 features, a run on every core, would take .. GiB,
+        and this machine has .. GiB; lower n_samples, the number of features or n_steps
 # tables
 sedyn.read_csv("absent.csv", "y")
     FileNotFoundError: no file 'absent.csv'; give the path of a comma-separated file with a header line
@@ -495,6 +568,8 @@ sedyn.read_csv(written("data.csv", TABLE), "price")
     ValueError: data.csv has no column 'price'; choose the target among 'a', 'y'
 sedyn.population_spectrum(X[0])
     ValueError: rows must be an array of shape (k, n) of at least 12 rows; got an array of shape (6,) and type float64
+sedyn.population_spectrum(np.ones((20, 6)))
+    ValueError: rows: they must differ for a covariance to be estimated; the largest difference is 0
 sedyn.whiten(X[:5])
     ValueError: too few rows to whiten: 5 rows for 6 columns; give more rows than columns
 sedyn.whiten(X, reference=X[:, :4])
@@ -510,10 +585,22 @@ sedyn.plot.learning_curves(runs=RUN, quantities=["loss"])
 sedyn.plot.learning_curves(RUN)
     TypeError: theory must be a sedyn.Evolution; got Trajectory steps 3, 6 features, 2 neurons train_error 0.4098 at
         t = 0, 0..
+sedyn.plot.learning_curves(runs="run")
+    TypeError: runs must be a sedyn.Simulation or one or several sedyn.Trajectory; got 'run'
+sedyn.plot.learning_curves(runs=[RUN, 3])
+    TypeError: each of several runs must be a sedyn.Trajectory; got 3
+sedyn.plot.learning_curves(runs=RUN, quantities=None)
+    TypeError: quantities must be some of ['train_error', 'generalization_error', 'estimated_error']; got None
+sedyn.plot.learning_curves(runs=RUN, ax=3)
+    TypeError: ax must be matplotlib Axes, such as the second result of plt.subplots(); got 3
+sedyn.plot.save(RUN, "run.png")
+    TypeError: fig must be a matplotlib Figure, such as ax.figure; got Trajectory..
 sedyn.plot.estimated_error(RUN)
     ValueError: this run has no estimated error; train with sedyn.augmented_gradient_descent
 sedyn.plot.kernel_heatmap(np.ones((4, 2, 2)))
-    ValueError: a two-time kernel has shape (T, T', q, q); got (4, 2, 2)
+    ValueError: kernel must have shape (T, T', q, q), like C, fluctuation, R and rho; got (4, 2, 2)
+sedyn.plot.kernel_heatmap(np.ones((4, 4, 2, 2)), entry=("a", 0))
+    ValueError: each part of entry must be an integer; got 'a'
 sedyn.plot.kernel_heatmap(np.ones((4, 4, 2, 2)), entry=(0, 2))
     ValueError: entry (0, 2) lies outside the 2 x 2 entries of the kernel
 # the command line
@@ -547,7 +634,7 @@ estimate("a,y\n1,2\n2,3\n")
         remove columns
 estimate(TABLE, "--step-size", "-1")
     SystemExit: exit status 2: sedyn: step_size must be a finite number >= 0, one per layer, an array (n_steps,
-        n_layers), or a callable of t; got -1.0
+        n_layers), or a function of t; got -1.0
 estimate(TABLE, "--step-size", "1e9")
     SystemExit: exit status 2: sedyn: training diverged at step 1 (training error .., largest weight ..): the arrays
         end at step 0; lower step_size or the scale of the initial weights (--step-size, here 1e+09)
@@ -559,7 +646,11 @@ estimate(TABLE, "--width", "0")
 estimate(TABLE, "--seed", "-1")
     SystemExit: exit status 2: sedyn: expected non-negative integer
 command("run", "--n-runs", "1")
-    SystemExit: exit status 2: sedyn: need --n-runs of at least 2 and --n-features of at least 10; got 1 and 1000
+    SystemExit: exit status 2: sedyn: --n-runs must be an integer >= 2; got 1
+command("run", "--n-features", "9")
+    SystemExit: exit status 2: sedyn: --n-features must be an integer >= 10; got 9
+command("run", "--seed", "-1")
+    SystemExit: exit status 2: sedyn: --seed must be an integer, 0 or more; got -1
 command("run", "--n-features", "ten")
     SystemExit: exit status 2: python -m sedyn run: error: argument --n-features: invalid int value: 'ten'
 # sweeps and play
@@ -571,6 +662,10 @@ sedyn.sweep(lambda x, rng: {}, {"x": [1]}, 1)
         and import it, or run it here with executor=concurrent.futures.ThreadPoolExecutor(..)
 sedyn.sweep(point, {"x": 3}, 1)
     TypeError: the grid needs a sequence of values for 'x'; got 3
+sedyn.sweep(point, {"x": np.array(3)}, 1)
+    TypeError: the grid needs a sequence of values for 'x'; got 3
+sedyn.sweep(point, {"z": [3]}, 1)
+    TypeError: the function point must take ['z', 'rng'] by name: missing a required argument: 'x'
 sedyn.sweep(point, {"x": []}, 1)
     ValueError: the grid is empty: every parameter needs at least one value
 sedyn.sweep(point, {"x": [np.nan]}, 1)
@@ -586,10 +681,18 @@ sedyn.sweep(point, {"x": [1]}, 1, executor="dask")
     TypeError: executor must be a concurrent.futures.Executor or a positive integer; got 'dask'
 sedyn.sweep(point, {"x": [1]}, 1, store=written("taken.txt", ""))
     NotADirectoryError: the store of a sweep is a folder, and taken.txt is a file; name another place
+sedyn.sweep(point, {"x": [1]}, 1, store=3)
+    TypeError: store must be a path, such as 'folder/name'; got 3
+sedyn.sweep(point, {"x": [1]}, 1, rng=-1)
+    ValueError: rng must be None, an integer seed >= 0, or a numpy Generator; got -1
+sedyn.sweep(point, {"seed": [1]}, 1)
+    ValueError: parameters cannot be called ['seed']; choose other names, texts and none of rng, seed, seconds, record
+sedyn.load(None)
+    TypeError: path must be a path, such as 'folder/name'; got None
 sedyn.load("absent")
     FileNotFoundError: absent does not exist; give the folder of a sweep or the file of a saved result
 sedyn.load(written("notes.txt", "no result"))
-    ValueError: notes.txt is damaged or was not written by save; compute it again and save it
+    ValueError: notes.txt is damaged, or no file that a result's save wrote; compute the result again and save it
 sedyn.explore(colour=1)
     ValueError: there is no setting 'colour'; use some of aspect_ratio, noise, link, width, depth, activation,
         init_scale, step_size, n_steps, n_features, seed
@@ -599,7 +702,9 @@ sedyn.explore(link="cosine")
     ValueError: link must be one of linear, tanh, sine, relu, sign, absolute, quadratic, cubic, zero; got
         'cosine'
 sedyn.explore("noise")
-    ValueError: show is a sequence of settings, like ['noise']; got 'noise'
+    ValueError: show must be a list of settings, like ['noise']; got 'noise'
+sedyn.explore(3)
+    ValueError: show must be a list of settings, like ['noise']; got 3
 """
 
 
@@ -667,7 +772,7 @@ def test_arrays_that_hold_numbers_work():
         np.testing.assert_array_equal(run.train_error, whole)
     gap = pandas.DataFrame(X).astype("Float64")
     gap.iloc[3, 2] = pandas.NA
-    with pytest.raises(ValueError, match="X holds 1 NaN or infinite entries"):
+    with pytest.raises(ValueError, match="X holds NaN or infinite entries, 1 of 120"):
         sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, gap, Y)
 
 

@@ -244,8 +244,8 @@ def test_reprs_say_what_there_is():
     assert "3 blocks" in repr(made("Overlaps of blocks"))
     shown = repr(made("Evolution"))
     assert f"{made('Evolution').train_error[-1]:.4g}" in shown and "projection, 2 x 512 paths" in shown
-    assert "not asked for; pass responses=True" in repr(made("Kernels"))
-    assert "not asked for" not in repr(made("Kernels with responses"))
+    assert "not computed; pass responses=True" in repr(made("Kernels"))
+    assert "not computed" not in repr(made("Kernels with responses"))
     assert "± " not in repr(made("Evolution of one scrambling")) and "± " in shown
     assert "3, each on 60 samples of 30 features" in repr(made("Simulation"))
     assert repr(ranking()).splitlines()[-1] == ".. 2 more" and len(repr(ranking()).splitlines()) == 12

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from ..common import Caller, available_cores, one_blas_thread, thread_pool, z_scores
+from ..common import Caller, available_cores, counted, one_blas_thread, thread_pool, z_scores
 from ..model import Network, Overlaps, SingleIndex, Training
 from ..runs import simulate
 from ..theory import state_evolution
@@ -42,7 +42,7 @@ def examine() -> Iterator[Finding]:
             yield from check()
         except Exception as error:
             what = (check.__doc__ or "").split(".")[0]
-            yield Finding("note", f"{what}: could not be found out ({type(error).__name__}: {error})")
+            yield Finding("note", f"{what}: could not be checked ({type(error).__name__}: {error})")
 
 
 def versions() -> Iterator[Finding]:
@@ -101,10 +101,10 @@ def threads() -> Iterator[Finding]:
     with one_blas_thread:
         free = [pool for pool in threadpool_info() if pool["user_api"] == "blas" and pool["num_threads"] > 1]
     if not free:
-        return (yield Finding("ok", f"{cores} core{'s' * (cores > 1)}; BLAS takes one thread where sedyn runs its own"))
+        return (yield Finding("ok", f"{counted(cores, 'core')}; BLAS takes one thread where sedyn runs its own"))
     names = ", ".join(f"{Path(pool['filepath']).name} ({pool['num_threads']} threads)" for pool in free)
     remedy = "set OPENBLAS_NUM_THREADS=1 (with MKL: MKL_NUM_THREADS=1) before Python starts"
-    yield Finding("note", f"{cores} cores, and sedyn cannot limit the threads of {names}", remedy)
+    yield Finding("note", f"{counted(cores, 'core')}, and sedyn cannot limit the threads of {names}", remedy)
 
 
 def memory() -> Iterator[Finding]:
@@ -114,11 +114,13 @@ def memory() -> Iterator[Finding]:
     else:
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     if free < 0.3:
-        yield Finding("problem", f"{free:.1f} GiB of memory; `run` takes 0.2", "close other programs and kernels")
+        need = "`python -m sedyn run` takes 0.2 GiB"
+        yield Finding("problem", f"{free:.1f} GiB of memory are free; {need}", "close other programs and kernels")
     elif free < 1:
-        yield Finding("note", f"{free:.1f} GiB of memory; some notebooks take 1", "one notebook kernel at a time")
+        remedy = "run one notebook kernel at a time"
+        yield Finding("note", f"{free:.1f} GiB of memory are free; some notebooks take 1 GiB", remedy)
     else:
-        yield Finding("ok", f"{free:.1f} GiB of memory; no notebook takes more than 1")
+        yield Finding("ok", f"{free:.1f} GiB of memory are free; no notebook takes more than 1 GiB")
 
 
 def write_access() -> Iterator[Finding]:
@@ -128,7 +130,7 @@ def write_access() -> Iterator[Finding]:
     places = [("this folder", Path.cwd(), "problem", "go to a folder of yours")]
     numba = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parent / "__pycache__")
     places.append(
-        ("numba's cache", numba, "note", "set NUMBA_CACHE_DIR to a folder of yours, or wait a few s each time")
+        ("numba's cache", numba, "note", "set NUMBA_CACHE_DIR to a folder of yours, or wait a few seconds each time")
     )
     config = Path(matplotlib.get_configdir())
     places.append(("matplotlib's folder", config, "note", "set MPLCONFIGDIR to a folder of yours"))

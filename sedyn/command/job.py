@@ -8,13 +8,13 @@ import warnings
 
 import numpy as np
 
-from ..common import Array, z_scores
+from ..common import Array, integer, z_scores
 from ..estimate import AssumptionWarning, augmented_gradient_descent
 from ..model import Network, Overlaps, SingleIndex, Training, random_signal
 from ..runs import Simulation, Trajectory, simulate
 from ..tables import whiten
 from ..theory import Evolution, state_evolution
-from .printing import _print_table, _printed_steps, _stem
+from .printing import _print_table, _printed_steps, _save
 
 N_TRAIN = 400  # digits: training rows, all others are held out
 
@@ -58,15 +58,18 @@ def train_on_digits(X: Array, y: Array, rng) -> Trajectory:
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.n_runs < 2 or args.n_features < 10:
-        raise ValueError(
-            f"need --n-runs of at least 2 and --n-features of at least 10; got {args.n_runs} and {args.n_features}"
-        )
+    for value, flag, least in ((args.n_runs, "--n-runs", 2), (args.n_features, "--n-features", 10)):
+        integer(value, flag, least)
+    integer(args.seed, "--seed", 0)
     started = time.perf_counter()
     digits, parity, n_dropped = load_digits()  # first, so that a missing extra is reported at once
     rng_simulated, rng_digits = np.random.default_rng(args.seed).spawn(2)
 
-    theory, runs = simulate_and_predict(args.n_features, args.n_runs, rng_simulated)
+    try:
+        theory, runs = simulate_and_predict(args.n_features, args.n_runs, rng_simulated)
+    except MemoryError as error:
+        given = f"--n-features, here {args.n_features}, and --n-runs, here {args.n_runs}"
+        raise MemoryError(f"{error} ({given})") from None
     names = ("train_error", "generalization_error")
     simulated = {name: getattr(runs, name).mean(axis=0) for name in names}
     z = {name: z_scores(getattr(runs, name), getattr(theory, name), getattr(theory.stderr, name)) for name in names}
@@ -124,6 +127,6 @@ def run(args: argparse.Namespace) -> None:
         right.set_title(
             f"Digits, {N_TRAIN} training rows: their own estimate (green)\nagainst the error on held-out rows (points)"
         )
-    paths = plot.save(fig, _stem(args.output))
+    written = _save(fig, args.output)
     plt.close(fig)
-    print(f"\nWrote {paths[0]} and {paths[1]} after {time.perf_counter() - started:.0f} s")
+    print(f"\nWrote {written} after {time.perf_counter() - started:.0f} s")

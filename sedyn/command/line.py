@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..common import counted
 from .estimate import estimate
 from .job import run
 
@@ -18,7 +19,7 @@ def doctor(args: argparse.Namespace) -> int:
         print(f"{finding.level:7s}  {finding.text}", flush=True)
         if finding.remedy:
             print(f"         -> {finding.remedy}", flush=True)
-    print(f"\n{found['problem']} problems, {found['note']} notes, {found['ok']} ok")
+    print(f"\n{counted(found['problem'], 'problem')}, {counted(found['note'], 'note')}, {found['ok']} ok")
     return int(found["problem"] > 0)
 
 
@@ -29,12 +30,16 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="command")
 
     job = commands.add_parser("run", help="theory against simulation, and the estimated error on real digits")
-    job.add_argument("--output", default="figures/main.png", help="picture, PNG and SVG (default: %(default)s)")
+    job.add_argument(
+        "--output",
+        default="figures/main.png",
+        help="picture: PNG and SVG, or one file in another format, such as .pdf or .jpg (default: %(default)s)",
+    )
     job.add_argument(
         "--n-features", type=int, default=1000, help="features of the simulated data (default: %(default)s)"
     )
     job.add_argument("--n-runs", type=int, default=20, help="simulated data sets (default: %(default)s)")
-    job.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    job.add_argument("--seed", type=int, default=0, help="of all random numbers (default: %(default)s)")
     job.set_defaults(command=run)
 
     job = commands.add_parser("estimate", help="estimated generalization error and best stopping time for a CSV file")

@@ -23,4 +23,11 @@ def _print_table(header, widths, formats, columns) -> None:
 
 def _stem(output: str) -> Path:
     path = Path(output)
-    return path.with_suffix("") if path.suffix in (".png", ".svg") else path
+    return path.with_suffix("") if path.suffix.lower() in (".png", ".svg", ".pdf", ".jpg") else path
+
+
+def _save(fig, output: str) -> str:
+    """Write a picture where --output says; in words, where that is."""
+    from ..show import plot
+
+    return " and ".join(map(str, plot.save(fig, output)))

@@ -2,6 +2,8 @@
 
 from .checks import (
     Array,
+    called,
+    counted,
     elementwise,
     finite_array,
     floating,
@@ -10,8 +12,10 @@ from .checks import (
     integer,
     number,
     numbers,
+    place,
     real_array,
     shown,
+    shown_array,
     takes,
 )
 from .machine import (

@@ -77,7 +77,7 @@ def require_memory(n_bytes: float, what: str, remedy: str) -> None:
         return
     if n_bytes > 0.8 * total:
         raise MemoryError(
-            f"{what} needs {n_bytes / 2**30:.1f} GiB and this machine has {total / 2**30:.1f} GiB; {remedy}"
+            f"{what} would take {n_bytes / 2**30:.1f} GiB, and this machine has {total / 2**30:.1f} GiB; {remedy}"
         )
 
 

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from scipy import special
 
-from .checks import Array, finite_array, real_array, shown
+from .checks import Array, finite_array, place, real_array, shown, shown_array
 
 
 class Noun:
@@ -93,21 +93,24 @@ class Result(Noun):
 
     def save(self, path) -> Path:
         """Write every field to one .npz file (no pickle) and return its path; `load` reads it back."""
+        path = place(path, "path").with_suffix(".npz")
         arrays: dict[str, np.ndarray] = {}
         layout = _flatten(self, "", arrays)
-        path = Path(path).with_suffix(".npz")
         np.savez_compressed(path, **(arrays | {"_layout": np.array(json.dumps(layout))}))  # type: ignore[arg-type]
         return path
 
     @classmethod
     def load(cls, path):
         """Read a result written by `save`. Raises ValueError when the file holds a result of another type."""
+        path = place(path, "path")
         try:
             with np.load(path, allow_pickle=False) as file:
                 layout = json.loads(str(file["_layout"])) if "_layout" in file else {}
                 parts = {key: file[key] for key in file if layout}
         except (ValueError, TypeError, EOFError, BadZipFile, zlib.error):
-            raise ValueError(f"{path} is damaged or was not written by save; compute it again and save it") from None
+            raise ValueError(
+                f"{path} is damaged, or no file that a result's save wrote; compute the result again and save it"
+            ) from None
         if not issubclass(_subclasses(Result).get(layout.get("type"), object), cls):
             raise ValueError(f"{path} holds {layout.get('type', 'no sedyn result')}; expected {cls.__name__}")
         return _unflatten(layout, parts)
@@ -172,7 +175,7 @@ def z_scores(samples, predicted, stderr=0.0):
         raise ValueError(f"samples: z-scores need at least two runs to know their spread; got shape {samples.shape}")
     error = real_array(stderr)
     if error is None or np.any(error < 0):
-        raise ValueError(f"stderr must hold real numbers >= 0, or NaN where there is none; got {shown(stderr)}")
+        raise ValueError(f"stderr must hold real numbers >= 0, or NaN where there is none; got {shown_array(stderr)}")
     if samples.size and max(np.abs(samples).max(), np.abs(predicted).max(initial=0)) > 1e150:
         raise ValueError("samples and predicted must not exceed 1e150 in size: their squares overflow; rescale them")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common import Array
+from ..common import Array, counted
 from .groups import Groups
 from .spectrum import Spectrum
 
@@ -38,8 +38,8 @@ def check_assumptions(
         found.append(f"only about {independent:.0f} independent rows: the estimate and its standard error are {few}")
     if n_small > WIDE * m:
         found.append(
-            f"a wide network: {n_small} deep weights and {m} rows; what these weights owe to a row is neglected, and "
-            "the estimate reads low; use more rows or smaller widths"
+            f"a wide network: {counted(n_small, 'deep weight')} and {m} rows; what these weights owe to a row is "
+            "neglected, and the estimate reads low; use more rows or smaller widths"
         )
     centre = X.mean(axis=0)
     scale = np.sqrt(np.maximum(np.einsum("ij,ij->j", X, X) / m - centre**2, 0))

@@ -6,7 +6,7 @@ import warnings as python_warnings
 
 import numpy as np
 
-from ..common import Array, generator, integer, number, one_blas_thread, progress, shown
+from ..common import Array, finite_array, generator, integer, number, one_blas_thread, progress, shown
 from ..model import Loss, Network, Small, Training, Weights
 from ..runs import Recorder, Trajectory, descend, validate_run, validate_sample_weight
 from .assumptions import AssumptionWarning, _unsteady, check_assumptions
@@ -124,7 +124,6 @@ def augmented_gradient_descent(
     >>> bool(run.estimated_error[-1] > run.train_error[-1]), run.estimated_stderr.shape
     (True, (11,))
     """
-    own = unlabelled is not None and (unlabelled is X or np.array_equal(unlabelled, X))
     weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, metrics, dtype)
     rule = training.rule(network.n_layers)
     sample_weight = validate_sample_weight(sample_weight, y)
@@ -139,6 +138,9 @@ def augmented_gradient_descent(
     tolerance = number(tolerance, "tolerance", "lie between 0 and 1", lambda x: 0 < x < 1)
     n_reruns = None if n_reruns is None else integer(n_reruns, "n_reruns")
     n, T = X.shape[1], rule.n_steps
+    unlabelled = None if unlabelled is None else finite_array(unlabelled, "unlabelled")
+    with np.errstate(over="ignore"):
+        own = unlabelled is not None and np.array_equal(unlabelled.astype(X.dtype, copy=False), X)
     centred, fresh_scale = _own_scaling(X, sample_weight)
     with np.errstate(over="ignore", invalid="ignore"):  # of X or y that are too large: the first step says so
         related, said = find_groups(groups, X)

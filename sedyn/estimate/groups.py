@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 from scipy import special
 
-from ..common import Array, require_memory, shown
+from ..common import Array, counted, require_memory, shown_array
 
 LINK_ROWS = 1500  # rows that are searched for links: a random choice of them, and rows beside each other
 SHARE = 0.15  # of the rows linked, from which on it matters; clusters in real tables make up to a tenth look so
@@ -29,6 +29,8 @@ class Groups:
     def __init__(self, index: Array, X: Array):
         m, sizes = len(index), np.bincount(index)
         self.index, self.count, self.kappa, self.n_groups = index, float(m), None, len(sizes)
+        if m < 2:
+            raise ValueError("X has one row only: nothing could be left out to be predicted; give more rows")
         if len(sizes) < 2:
             raise ValueError(
                 f"all {m} rows are in one group, or equal: nothing could be left out to be predicted; give the groups "
@@ -105,19 +107,25 @@ def group_numbers(given, m: int) -> Array:
     """The group of each of m rows as a number, from any labels; ValueError for anything but one label per row."""
     if given is None:
         return np.arange(m)
-    labels = np.asarray(given)
+    try:
+        labels = np.asarray(given)
+    except (TypeError, ValueError):  # labels of different lengths
+        labels = np.array(None)
     if labels.shape != (m,):
-        raise ValueError(f"groups must hold one label per row, shape ({m},); got {shown(given)}")
-    if (
-        labels.dtype.kind == "f"
-        and not np.all(np.isfinite(labels))
-        or any(v is None or v != v for v in labels.tolist())
-    ):
-        raise ValueError("groups must not hold NaN or None; give rows without a group a label of their own")
+        raise ValueError(f"groups must hold one label per row, shape ({m},); got {shown_array(given)}")
+    if np.ma.is_masked(given) or any(_missing(v) for v in labels):
+        raise ValueError(
+            "groups must not hold NaN, None or masked entries; give rows without a group a label of their own"
+        )
     try:
         return np.unique(labels, return_inverse=True)[1]
     except TypeError:
-        raise ValueError(f"groups must be labels of one kind, numbers or strings; got {shown(given)}") from None
+        raise ValueError(f"groups must be labels of one kind, numbers or strings; got {shown_array(given)}") from None
+
+
+def _missing(label) -> bool:
+    """Whether it stands for no label: None, NaN, NaT or pandas.NA, which alone is neither equal to itself nor not."""
+    return label is None or type(label).__name__ == "NAType" or bool(label != label)
 
 
 def repeats(X: Array) -> Array | None:
@@ -175,8 +183,8 @@ def suspected_links(X: Array, groups: Groups) -> str:
     parts = np.bincount(scipy.sparse.csgraph.connected_components(graph, directed=False)[1])
     return (
         f"rows seem linked: {int(linked.sum())} of {m} have a neighbour far nearer than chance puts it, in about "
-        f"{int(np.sum(parts > 1))} groups (visits of one subject, near copies, neighbours in time or space?); rows of "
-        "new groups are then predicted worse than the estimate says: name the groups with groups="
+        f"{counted(int(np.sum(parts > 1)), 'group')} (visits of one subject, near copies, neighbours in time or "
+        "space?); rows of new groups are then predicted worse than the estimate says: name the groups with groups="
     )
 
 

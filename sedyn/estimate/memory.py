@@ -59,6 +59,7 @@ class NudgedMemory:
         m, q, nodes = len(y), network.widths[0], len(spectrum.nodes)
         few = np.sqrt(m * groups.count) * max(1.0, m / n_features / 2)  # little memory asks for few
         P = n_reruns or max(2, int(NUDGED_ROWS * np.sqrt(max(1.0, rule.n_steps / LONG)) / few))
+        require_memory(8.0 * P * m * (q + 1), f"n_reruns = {P} reruns of {m} rows", "lower n_reruns")
         self.network, self.rule, self.spectrum, self.tolerance = network, rule, spectrum, tolerance
         self.m, self.q, self.P, self.phi = m, q, P, m / n_features
         self.has_kink = network.has_kink(rule.loss)
@@ -150,8 +151,8 @@ class NudgedMemory:
         if K > old.shape[2]:
             require_memory(
                 2.0 * old[:, :, :1, :].nbytes * K + 8.0 * self.P * self.m * len(old[0]) * K,
-                f"{self.P} reruns of {self.m} rows along {K} directions",
-                "lower n_steps, the width or the number of reruns, or raise tolerance",
+                f"the memory of {self.m} rows along {K} directions, with n_reruns = {self.P},",
+                "lower n_steps, the width or n_reruns, or raise tolerance",
             )
             more = np.zeros((*old.shape[:2], max(ROOM, born, K // 4), self.m), np.float32)
             self._zeta = np.concatenate([old, more], axis=2)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..common import Array, generator, instance, progress, shown
+from ..common import Array, counted, generator, instance, progress, shown
 from ..model import Network, Training, Weights
 from ..runs import Trajectory, validate_rows
 from .assumptions import AssumptionWarning
@@ -107,7 +107,7 @@ class Ranking(list):
             for c in self[:10]
         ]
         rest = [f".. {len(self) - 10} more"] if len(self) > 10 else []
-        title = f"Ranking of {len(self)} candidates by estimated error"
+        title = f"Ranking of {counted(len(self), 'candidate')} by estimated error"
         if self.optimism:
             title += f"; the winner's, after so much choice, {self.error:.4g} ± {self.stderr:.1g}"
         return "\n".join([title, *lines, *rest])
@@ -168,7 +168,7 @@ def tune(
     """
     networks, trainings = _several(networks, Network, "networks"), _several(trainings, Training, "trainings")
     if not isinstance(scales, (tuple, list)):
-        raise TypeError(f"scales must be a sequence of scales of the initial weights; got {shown(scales)}")
+        raise TypeError(f"scales must be a tuple or list of scales of the initial weights; got {shown(scales)}")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor must have a submit method, as those of concurrent.futures; got {shown(executor)}")
     grid = list(product(networks, trainings, scales))

@@ -48,6 +48,7 @@ def population_spectrum(rows: Array) -> tuple[Array, Array]:
     rows = finite_array(rows, "rows")
     if rows.ndim != 2 or len(rows) < 12:
         raise ValueError(f"rows must be an array of shape (k, n) of at least 12 rows; got {shown(rows)}")
+    _require_spread(rows, "rows")
     k, n = rows.shape
     k -= 1  # the mean takes one row's worth
     sample = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)[: min(k, n)] ** 2 / k
@@ -80,7 +81,7 @@ def spectrum_of(covariance, unlabelled, n_features: int) -> Spectrum:
         raise ValueError("give covariance or unlabelled rows to estimate it from, not both")
     if isinstance(covariance, str):
         raise ValueError(
-            f"covariance must be variances or a matrix; got {covariance!r}; to estimate it from the rows "
+            f"covariance must be variances or a matrix; got {shown(covariance)}; to estimate it from the rows "
             "of X pass unlabelled=X"
         )
     variances, _ = eigen_directions(covariance, n_features)
@@ -88,17 +89,25 @@ def spectrum_of(covariance, unlabelled, n_features: int) -> Spectrum:
     return Spectrum(nodes, roots**2)
 
 
+def _require_spread(rows: Array, name: str) -> None:
+    if np.abs(rows).max(initial=0) > 1e100:
+        raise ValueError(f"{name}: they must not exceed 1e100 in size for a covariance to be estimated; rescale them")
+    spread = np.ptp(rows, axis=0).max(initial=0)
+    if spread < 1e-100:
+        raise ValueError(
+            f"{name}: they must differ for a covariance to be estimated; the largest difference is {spread:.3g}"
+        )
+
+
 def _from_rows(rows: Array, n_features: int) -> Spectrum:
     if rows.ndim != 2 or rows.shape[1] != n_features:
         raise ValueError(f"unlabelled must be rows of shape (k, {n_features}); got shape {rows.shape}")
     if len(rows) < 12:
         raise ValueError(
-            f"{len(rows)} unlabelled rows are too few to estimate a covariance; give at least 12, or its eigenvalues"
+            f"unlabelled must hold at least 12 rows to estimate a covariance; got {len(rows)}; give more, or its "
+            "eigenvalues as covariance"
         )
-    if not 0 < np.ptp(rows, axis=0).max() <= np.abs(rows).max() * 2 <= 1e100:
-        raise ValueError(
-            "unlabelled rows must vary, by less than 1e100, for a covariance to be estimated; rescale them"
-        )
+    _require_spread(rows, "unlabelled rows")
     values, frequencies = population_spectrum(rows)
     nodes, (roots,) = gauss_nodes(values, np.sqrt(values * frequencies)[:, None], N_NODES)
     return Spectrum(nodes, roots**2)

@@ -29,13 +29,15 @@ class Activation(Noun):
     derivative: Callable[[Array, Array], Array]
 
     def __post_init__(self):
+        if not isinstance(self.name, str):
+            raise TypeError(f"the name of an Activation must be text; got {shown(self.name)}")
         if not (callable(self.value) and callable(self.derivative)):
             raise TypeError(
-                "an Activation needs callables value (a) and derivative (a, h); "
+                "an Activation needs functions, value (a) and derivative (a, h); "
                 f"got {shown((self.value, self.derivative))}"
             )
         takes(self.value, "the value of an activation", "a")
-        takes(self.derivative, "the derivative of an activation", "a", "value")
+        takes(self.derivative, "the derivative of an activation", "a", "h")
         elementwise(self.value, "the value of an activation", POINTS)
         elementwise(self.derivative, "the derivative of an activation", POINTS, self.value(POINTS))
         gap = slope_gap(self.value, self._slope)
@@ -89,11 +91,15 @@ def as_activation(spec) -> Activation:
     if isinstance(spec, str):
         if spec not in ACTIVATIONS:
             raise ValueError(
-                f"unknown activation {spec!r}; use one of {', '.join(ACTIVATIONS)}, or a pair (value, derivative)"
+                f"unknown activation {shown(spec)}; use one of {', '.join(ACTIVATIONS)}, or a pair of functions "
+                "(value, derivative)"
             )
         return ACTIVATIONS[spec]
     if isinstance(spec, (tuple, list)) and len(spec) == 2 and all(callable(part) for part in spec):
         value, derivative = spec
         takes(derivative, "the derivative of an activation, given as a pair,", "a")
         return Activation(getattr(value, "__name__", "custom"), value, lambda a, h: derivative(a))
-    raise TypeError(f"an activation is a registered name or a pair of callables (value, derivative); got {spec!r}")
+    raise TypeError(
+        f"an activation must be one of {', '.join(ACTIVATIONS)}, or a pair of functions (value, derivative); "
+        f"got {shown(spec)}"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common import Array, numbers, shown
+from ..common import Array, numbers, shown_array
 
 
 def gauss_nodes(values: Array, parts: Array, n_steps: int) -> tuple[Array, Array]:
@@ -44,8 +44,8 @@ def eigen_directions(covariance, n_features: int) -> tuple[Array, Array | None]:
     given = numbers(covariance)
     if given.shape not in ((n_features,), (n_features, n_features)) or not np.all(np.isfinite(given)):
         raise ValueError(
-            f"covariance must be {n_features} variances or a symmetric ({n_features}, {n_features}) matrix, all "
-            f"finite; got {shown(covariance)}"
+            f"covariance must be finite numbers of shape ({n_features},), the variances of the features, or of shape "
+            f"({n_features}, {n_features}), a symmetric matrix; got {shown_array(covariance)}"
         )
     if given.ndim == 2 and not np.allclose(given, given.T):
         gap = np.abs(given - given.T).max()
@@ -53,8 +53,8 @@ def eigen_directions(covariance, n_features: int) -> tuple[Array, Array | None]:
     variances, directions = (given, None) if given.ndim == 1 else np.linalg.eigh(given)
     if variances.min() < -1e-8 * variances.max() or not 0 < variances.max() <= 1e30:
         raise ValueError(
-            f"covariance needs eigenvalues >= 0, not all 0; the smallest is {variances.min():.3g}, "
-            f"the largest {variances.max():.3g} (at most 1e30)"
+            f"covariance needs {'variances' if directions is None else 'eigenvalues'} >= 0, not all 0 and none beyond "
+            f"1e30; the smallest is {variances.min():.3g}, the largest {variances.max():.3g}"
         )
     return np.maximum(variances, 0), directions
 

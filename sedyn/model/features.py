@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..common import Array, generator, integer, number, numbers, require_memory, shown
+from ..common import Array, called, generator, integer, number, numbers, require_memory, shown, shown_array, takes
 from .covariance import covariance_root, times_root
 
 
@@ -68,26 +68,28 @@ def sample_features(n_samples: int, n_features: int, *, features="gaussian", cov
 
 def _independent(features, shape, rng) -> Array:
     if callable(features):
-        X = numbers(features(rng, shape))
+        takes(features, "features", "rng", "shape")
+        returned = called(features, "the function features", rng, shape)
+        X = numbers(returned)
         if X.shape != shape or not np.all(np.isfinite(X)):
             raise ValueError(
-                f"the features callable must return finite numbers of shape {tuple(shape)}; got shape {X.shape}"
+                f"the function features must return finite numbers of shape {shape}; got {shown_array(returned)}"
             )
         return X
     name, *parameters = features if isinstance(features, (tuple, list)) and features else (features,)
     if not isinstance(name, str) or name not in FEATURES:
         raise ValueError(
-            f"unknown features {shown(features)}; use one of {', '.join(FEATURES)}, or a callable (rng, shape)"
+            f"unknown features {shown(features)}; use one of {', '.join(FEATURES)}, or a function (rng, shape)"
         )
     if name in _PARAMETERS:
         meaning, allowed = _PARAMETERS[name]
         if len(parameters) != 1 or numbers(parameters[0]).ndim or not allowed(numbers(parameters[0])):
             raise ValueError(
                 f"features {name!r} come as a pair ({name!r}, parameter), the parameter being the "
-                f"{meaning}; got {features!r}"
+                f"{meaning}; got {shown(features)}"
             )
     elif parameters:
-        raise ValueError(f"features {name!r} take no parameter; got {features!r}")
+        raise ValueError(f"features {name!r} take no parameter; got {shown(features)}")
     return FEATURES[name](rng, shape, *parameters)
 
 
@@ -106,7 +108,8 @@ def block_variances(n_features: int, blocks) -> Array:
         np.all(fractions > 0) and abs(fractions.sum() - 1) <= 1e-8 and np.all((variances >= 0) & (variances < np.inf))
     ):
         raise ValueError(
-            f"blocks are pairs (fraction > 0, finite variance >= 0), the fractions adding up to 1; got {shown(blocks)}"
+            "blocks must be pairs (fraction > 0, finite variance >= 0), the fractions adding up to 1; got "
+            f"{shown(blocks)}"
         )
     require_memory(16.0 * n_features, f"{n_features} variances", "lower n_features")
     edges = np.round(np.cumsum(fractions) * n_features).astype(int)

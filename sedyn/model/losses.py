@@ -21,8 +21,10 @@ class Loss(Noun):
     derivative: Callable[[Array, Array], Array]
 
     def __post_init__(self):
+        if not isinstance(self.name, str):
+            raise TypeError(f"the name of a Loss must be text; got {shown(self.name)}")
         if not callable(self.derivative):
-            raise TypeError(f"a Loss needs a callable (f, y), its derivative in f; got {shown(self.derivative)}")
+            raise TypeError(f"a Loss needs a function (f, y), its derivative in f; got {shown(self.derivative)}")
         takes(self.derivative, "the derivative of a loss", "f", "y")
         elementwise(self.derivative, "the derivative of a loss", POINTS, np.sign(POINTS))
 
@@ -68,7 +70,10 @@ BINARY = ("zero_one", "logistic", "hinge")  # for labels -1 and +1 alone
 def require_binary(what: str, name: str, y: Array) -> None:
     """ValueError where labels other than -1 and +1 meet a loss or metric that is made for these."""
     if name in BINARY and not np.all(np.abs(y) == 1):
-        raise ValueError(f"{what} needs labels -1 and +1; got other values in y")
+        raise ValueError(
+            f"{what} needs labels -1 and +1; got labels such as {y[np.abs(y) != 1][0]:.6g} (sedyn.scale_target makes "
+            "-1 and +1 of any two values; the links 'noisy_sign' and 'logistic' give such labels)"
+        )
 
 
 def as_loss(spec) -> Loss:
@@ -81,11 +86,15 @@ def as_loss(spec) -> Loss:
     if isinstance(spec, str):
         if spec not in LOSSES:
             raise ValueError(
-                f"unknown loss {spec!r}; use one of {', '.join(LOSSES)}, or the callable (f, y) -> derivative in f"
+                f"unknown loss {shown(spec)}; use one of {', '.join(LOSSES)}, or a function (f, y) that returns the "
+                "loss's derivative in f"
             )
         return LOSSES[spec]
     if not callable(spec):
-        raise TypeError(f"a loss is a registered name or a callable (f, y) -> derivative in f; got {spec!r}")
+        raise TypeError(
+            f"loss must be one of {', '.join(LOSSES)}, or a function (f, y) that returns the loss's derivative in f; "
+            f"got {shown(spec)}"
+        )
     return Loss(getattr(spec, "__name__", "custom"), spec)
 
 
@@ -99,9 +108,14 @@ class Metrics:
         chosen = tuple(metrics) if isinstance(metrics, (tuple, list)) else (metrics,)
         for metric in chosen:
             if isinstance(metric, str) and metric not in METRICS:
-                raise ValueError(f"unknown metric {metric!r}; use one of {', '.join(METRICS)}, or a callable (f, y)")
+                raise ValueError(
+                    f"unknown metric {shown(metric)}; use one of {', '.join(METRICS)}, or a function (f, y)"
+                )
             if not isinstance(metric, str) and not callable(metric):
-                raise TypeError(f"a metric is a name or a callable (f, y) -> loss per sample; got {shown(metric)}")
+                raise TypeError(
+                    f"each of metrics must be one of {', '.join(METRICS)}, or a function (f, y) that returns one "
+                    f"number per sample; got {shown(metric)}"
+                )
             if not isinstance(metric, str):
                 takes(metric, "a metric", "f", "y")
         self.names = tuple(m if isinstance(m, str) else getattr(m, "__name__", "custom") for m in chosen)
@@ -112,7 +126,8 @@ class Metrics:
         for name, score in zip(self.names, self.scorers[1:], strict=True):
             require_binary(f"the metric {name!r}", name, y)
             try:
-                given = np.asarray(score(np.zeros_like(y), y))
+                returned = score(np.zeros_like(y), y)
+                given = np.asarray(returned)
             except Exception as error:  # whatever a user's function may raise
                 raise ValueError(
                     f"the metric {name} raised {type(error).__name__}: {error}; it gets outputs f and labels y of "
@@ -120,7 +135,7 @@ class Metrics:
                 ) from error
             if given.shape != y.shape or given.dtype.kind not in "fiub":
                 raise ValueError(
-                    f"the metric {name} must return one loss per sample, shape {y.shape}; got {shown(given)}"
+                    f"the metric {name} must return one real number per sample, shape {y.shape}; got {shown(returned)}"
                 )
 
     def means(self, residual: Array, y: Array, weight: Array | None = None) -> Array:

@@ -147,12 +147,14 @@ class Network(Noun):
         """
         n_features, scales = integer(n_features, "n_features"), numbers(scale)
         if scales.shape not in ((), (self.n_layers,)) or not np.all(np.abs(scales) < 1e300):
-            raise ValueError(f"scale must be one finite number or {self.n_layers}, one per layer; got {shown(scale)}")
+            raise ValueError(
+                f"scale must be one number or {self.n_layers}, one per layer, below 1e300; got {shown(scale)}"
+            )
         scales, rng = np.broadcast_to(scales, (self.n_layers,)), generator(rng)
         shapes = ((n_features, self.widths[0]), *self.deep_shapes)
         size = sum(float(rows) * columns for rows, columns in shapes)
         require_memory(
-            8 * size, f"weights of {n_features} features and widths {self.widths}", "lower n_features or widths"
+            8 * size, f"weights for n_features = {n_features} and widths {self.widths}", "lower n_features or widths"
         )
         first, *deep = (
             s * rng.standard_normal(shape) / np.sqrt(shape[0]) for s, shape in zip(scales, shapes, strict=True)
@@ -166,15 +168,21 @@ class Network(Noun):
         if first.ndim != 2 or first.shape[1] != self.widths[0]:
             raise ValueError(f"weights.first must have shape (n_features, {self.widths[0]}); got {first.shape}")
         if X.ndim != 2 or X.shape[1] != len(first):
-            raise ValueError(f"X must have {len(first)} columns, like weights.first has rows; got shape {X.shape}")
+            raise ValueError(
+                f"X must have shape (m, {len(first)}), a column for every row of weights.first; got {X.shape}"
+            )
         return self.output((X @ first).T, self.validate_small(weights.deep, weights.biases))
 
     def validate_small(self, deep, biases=(), dtype=np.float64) -> Small:
         """Deep weights and biases as arrays of `dtype`; ValueError when they do not fit or are not finite."""
-        deep, biases = (
-            tuple(np.ascontiguousarray(numbers(W), dtype) for W in part) if isinstance(part, (tuple, list)) else ()
-            for part in (deep, biases)
-        )
+        for name, part in (("deep", deep), ("biases", biases)):
+            if not isinstance(part, (tuple, list)):
+                raise TypeError(f"weights.{name} must be a tuple of arrays, one per layer; got {shown(part)}")
+        with np.errstate(over="ignore"):
+            deep, biases = (
+                tuple(np.ascontiguousarray(finite_array(W, f"each array of weights.{name}"), dtype) for W in part)
+                for name, part in (("deep", deep), ("biases", biases))
+            )
         if tuple(W.shape for W in deep) != self.deep_shapes:
             raise ValueError(
                 f"the network needs deep weights of shapes {self.deep_shapes}; got {tuple(W.shape for W in deep)}"
@@ -185,7 +193,7 @@ class Network(Noun):
                 f"{'one bias vector per layer' if self.bias else 'no biases'}; got shapes {[b.shape for b in biases]}"
             )
         if not all(np.all(np.isfinite(W)) for W in (*deep, *biases)):
-            raise ValueError("deep weights and biases must be finite; got NaN or infinite entries")
+            raise ValueError(f"deep weights and biases are too large for {np.dtype(dtype)}; lower their scale")
         return Small(deep, biases)
 
     def require_smooth(self, who: str, loss: Loss) -> None:

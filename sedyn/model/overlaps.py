@@ -22,7 +22,19 @@ from typing import Any
 
 import numpy as np
 
-from ..common import Array, Result, brief, finite_array, generator, instance, integer, numbers, require_memory, shown
+from ..common import (
+    Array,
+    Result,
+    brief,
+    counted,
+    finite_array,
+    generator,
+    instance,
+    integer,
+    numbers,
+    require_memory,
+    shown,
+)
 from .covariance import eigen_directions, gauss_nodes
 from .network import Small, Weights
 
@@ -82,7 +94,8 @@ class Overlaps(Result):
         for name in ("deep", "biases"):
             part = getattr(self, name)
             if not isinstance(part, (tuple, list)):
-                raise TypeError(f"{name} must be a tuple of arrays, one per layer; got {shown(part)}")
+                layers = "one per layer after the first" if name == "deep" else "one per layer"
+                raise TypeError(f"{name} must be a tuple of arrays, {layers}; got {shown(part)}")
             object.__setattr__(self, name, tuple(finite_array(W, f"{name}, like all overlaps,") for W in part))
         gram, cross, signal = (
             finite_array(getattr(self, name), f"{name}, like all overlaps,")
@@ -97,14 +110,16 @@ class Overlaps(Result):
         lead, q = ((len(blocks),) if many else ()), (gram.shape or (0,))[-1]
         k = cross.shape[-1] if cross.ndim == len(lead) + 2 else 1
         if gram.shape != (*lead, q, q) or cross.shape not in ((*lead, q), (*lead, q, k)):
+            B = f"{len(blocks)}, " if many else ""
             raise ValueError(
-                f"gram must be (q, q) and cross (q,) or (q, k) with the same q{', in each block' if many else ''}; "
-                f"got {given[0]} and {given[1]}"
+                f"gram must have shape ({B}q, q) and cross ({B}q,) or ({B}q, k) with the same q"
+                f"{', one of them for each block' if many else ''}; got {given[0]} and {given[1]}"
             )
         if signal.shape not in ((*lead, k, k), lead if k == 1 else (*lead, k, k)):
+            expected = f"{lead} or " if k == 1 else ""
             raise ValueError(
-                f"signal_gram must be a number, or (k, k) for cross (q, k){', in each block' if many else ''}; "
-                f"got shape {given[2]} beside cross {given[1]}"
+                f"signal_gram must have shape {expected}{(*lead, k, k)} beside cross of shape {given[1]}, "
+                f"{'one for each block' if many else 'a single number if cross has shape (q,)'}; got {given[2]}"
             )
         largest = max(np.abs(part).max(initial=0) for part in (gram, cross, signal, blocks))
         if not q or not k or largest > 1e100:
@@ -134,7 +149,7 @@ class Overlaps(Result):
         if np.linalg.eigvalsh(signal).min() < -1e-8 * np.abs(signal).max() or np.abs(lost).max() > 1e-8 * scale**0.5:
             raise ValueError(
                 "signal_gram must be >= 0 (positive semidefinite), and cross 0 where it is 0; "
-                f"got {signal.squeeze().tolist()} and cross {cross.squeeze().tolist()}"
+                f"got {shown(signal.squeeze().tolist())} and cross {shown(cross.squeeze().tolist())}"
             )
         *_, smallest = joint_loadings(gram, cross, signal)
         if smallest < -1e-8 * scale:
@@ -148,7 +163,7 @@ class Overlaps(Result):
         squares = np.diagonal(self.gram.sum(axis=0))
         diagonal = ", ".join([f"{x:.3g}" for x in squares[:8]] + [".."] * (q > 8))
         rows = {
-            "sizes": f"{q} neurons, {k} signal{'s' * (k > 1)}, {B} block{'s' * (B > 1)} of features",
+            "sizes": f"{counted(q, 'neuron')}, {counted(k, 'signal')}, {counted(B, 'block')} of features",
             "gram": f"{each}(q, q) = ({q}, {q}); |W_1|^2 of each neuron: {diagonal}",
             "cross": f"{each}(q, k) = ({q}, {k}); largest {np.abs(self.cross).max():.3g}",
             "signal_gram": f"{each}(k, k); trace {np.trace(self.signal_gram.sum(axis=0)):.3g}",
@@ -171,7 +186,9 @@ class Overlaps(Result):
         instance(weights, Weights, "weights")
         first, mu = finite_array(weights.first, "weights.first"), finite_array(signal, "signal")
         n_blocks = None if n_blocks is None else integer(n_blocks, "n_blocks")
-        if first.ndim != 2 or mu.ndim not in (1, 2) or not mu.size or len(mu) != len(first):
+        if first.ndim != 2 or not first.size:
+            raise ValueError(f"weights.first must have shape (n_features, q) and at least one entry; got {first.shape}")
+        if mu.ndim not in (1, 2) or not mu.size or len(mu) != len(first):
             raise ValueError(
                 f"signal must have shape ({first.shape[0]},) or ({first.shape[0]}, k), one entry per row of "
                 f"weights.first; got {mu.shape}"
@@ -215,15 +232,18 @@ class Overlaps(Result):
         True
         """
         n_features, rng, (q, k) = integer(n_features, "n_features"), generator(rng), self.cross.shape[1:]
-        require_memory(24.0 * n_features * (q + k), f"weights of {n_features} features", "lower n_features")
+        require_memory(24.0 * n_features * (q + k), f"weights for n_features = {n_features}", "lower n_features")
         if not self.fractions.all():
-            raise ValueError("these blocks are Gauss nodes of many different variances; no features belong to them")
+            raise ValueError(
+                "these blocks are Gauss nodes of many different variances, and no features belong to them; measure the "
+                "overlaps with n_blocks as large as the number of different variances"
+            )
         edges = np.round(np.cumsum(self.fractions) * n_features).astype(int)
         sizes = np.diff(edges, prepend=0)
         if sizes.min() < k + q:
             raise ValueError(
-                f"n_features = {n_features} gives a block {sizes.min()} features, too few for its overlaps of {q} "
-                f"neurons and {k} signals; use more features"
+                f"n_features = {n_features} gives a block {counted(sizes.min(), 'feature')}, too few for its overlaps "
+                f"of {counted(q, 'neuron')} and {counted(k, 'signal')}; use more features"
             )
         first, signal = np.zeros((n_features, q)), np.zeros((n_features, k))
         for b, (stop, size) in enumerate(zip(edges, sizes, strict=True)):

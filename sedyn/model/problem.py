@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..common import instance
+from ..common import counted, instance
 from .losses import Metrics
 from .network import Network
 from .overlaps import Overlaps
@@ -32,7 +32,14 @@ def validate_problem(network, training, teacher, overlaps: Overlaps, aspect_rati
     network.validate_small(overlaps.deep, overlaps.biases)
     q, k = network.widths[0], overlaps.n_indices
     if overlaps.gram.shape[-1] != q:
-        raise ValueError(f"the network has q = {q} first-layer neurons; overlaps.gram has shape {overlaps.gram.shape}")
+        raise ValueError(
+            f"the network's first layer has {counted(q, 'neuron')}, and overlaps.gram is of "
+            f"{counted(overlaps.gram.shape[-1], 'neuron')}; measure the overlaps on weights of this network"
+        )
     if teacher.n_indices != k:
-        raise ValueError(f"the teacher looks at {teacher.n_indices} signals; the overlaps hold {k}")
+        columns = f"(n_features, {teacher.n_indices})" if teacher.n_indices > 1 else "(n_features,)"
+        raise ValueError(
+            f"the teacher needs {counted(teacher.n_indices, 'signal')}; got {k}: give a signal of shape {columns}, or "
+            "overlaps measured with one"
+        )
     return Problem(network, training.rule(network.n_layers), teacher, overlaps, float(aspect_ratio), Metrics(metrics))

@@ -43,7 +43,7 @@ class Recording:
         for name, value in zip(self.metrics.names, train[1:], strict=True):
             if not np.isfinite(value) and self.status == "ok":
                 self.status = "inaccurate"
-                self.message = f"the metric {name} is not a finite number at step {t}"
+                self.message = f"the metric {name} is not a finite number at step {t}; look at what its function does"
         self.train.append(train)
         self.small.append(small)
         return True

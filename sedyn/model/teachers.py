@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import special
 
-from ..common import Array, Noun, finite_array, generator, integer, number, numbers, real_array, shown, takes
+from ..common import (
+    Array,
+    Noun,
+    called,
+    finite_array,
+    generator,
+    integer,
+    number,
+    numbers,
+    real_array,
+    shown,
+    shown_array,
+    takes,
+)
 from .features import sample_features
 
 LINKS: dict[str, Callable[[Array], Array]] = {
@@ -60,16 +73,16 @@ class Teacher(Noun):
     def __post_init__(self):
         links = self._registered
         if isinstance(self.link, str) and self.link not in links:
-            raise ValueError(f"unknown link {shown(self.link)}; use one of {', '.join(links)}, or a callable")
+            raise ValueError(f"unknown link {shown(self.link)}; use one of {', '.join(links)}, or a function")
         if not isinstance(self.link, str) and not callable(self.link):
-            raise TypeError(f"link must be a registered name or a callable; got {shown(self.link)}")
+            raise TypeError(f"link must be one of {', '.join(links)}, or a function; got {shown(self.link)}")
         if self.noise is None and isinstance(self.link, str):
-            raise ValueError(f"noise=None is for a callable link (z, xi); got the link {self.link!r}")
+            raise ValueError(f"noise=None is for a link that is a function (z, xi); got the link {self.link!r}")
         if self.noise is not None:
             expected = "be a standard deviation, a finite number >= 0, or None"
             object.__setattr__(self, "noise", number(self.noise, "noise", expected, lambda x: 0 <= x < np.inf))
         if not isinstance(self.link, str):
-            takes(self.link, "a link", "z", *(["xi"] if self.noise is None else []))
+            takes(self.link, "link", "z", *(["xi"] if self.noise is None else []))
         object.__setattr__(self, "_link", links[self.link] if isinstance(self.link, str) else self.link)
 
     def mean_label(self, z: Array) -> Array:
@@ -79,23 +92,34 @@ class Teacher(Noun):
         """
         if self.noise is None or self.link in CLASSIFIERS:
             raise ValueError("this teacher's noise is not added to a mean label; use labels(z, xi)")
-        return self._checked(self._link(np.reshape(z, self._shape)), z)
+        z = self._shaped(z)
+        return self._checked(called(self._link, "the link", z), z)
 
     def labels(self, z: Array, xi: Array) -> Array:
         """Labels (N,) for z = <x, mu>, (N,) or (1, N), or for a `MultiIndex` (k, N), and standard Gaussian xi (N,)."""
-        z = np.reshape(z, self._shape)
+        z, given = self._shaped(z), _plain(xi)
+        if given.shape != z.shape[-1:] or not _finite(given):
+            raise ValueError(f"xi must hold one finite number for each z, shape {z.shape[-1:]}; got {shown_array(xi)}")
+        xi = given
         if self.noise is None:
-            return self._checked(self._link(z, xi), z)
+            return self._checked(called(self._link, "the link", z, xi), z)
         if self.link in CLASSIFIERS:
             return self._link(z, xi, self.noise)
         return self.mean_label(z) + self.noise * xi
 
+    def _shaped(self, z) -> Array:
+        found, k = _plain(z), self.n_indices
+        turned = k > 1 and found.ndim > 1 and len(found) != k  # samples in rows
+        if found.size % k or turned or not _finite(found):
+            shape = "(N,)" if k == 1 else f"({k}, N)"
+            raise ValueError(f"z must be finite real numbers of shape {shape}; got {shown_array(z)}")
+        return found.reshape(self._shape)
+
     def _checked(self, labels, z: Array) -> Array:
         out = numbers(labels)
         if out.shape != z.shape[-1:] or not np.all(np.isfinite(out)):
-            got = (
-                f"shape {out.shape}" if real_array(labels) is not None and out.shape != z.shape[-1:] else shown(labels)
-            )
+            known = real_array(labels) is not None and out.ndim and out.shape != z.shape[-1:]
+            got = f"shape {out.shape}" if known else shown_array(labels)
             raise ValueError(
                 f"the link must map an array of shape {z.shape} to finite numbers of shape {z.shape[-1:]}; got {got}"
             )
@@ -110,8 +134,8 @@ class Teacher(Noun):
         columns = [(self.n_indices,), ()] if self.n_indices == 1 else [(self.n_indices,)]
         if not signal.size or not signal.ndim or signal.shape[1:] not in columns:
             raise ValueError(
-                f"signal must have shape (n_features,{f' {self.n_indices}' if self.n_indices > 1 else ''}); "
-                f"got {signal.shape}"
+                f"signal must have shape (n_features,{f' {self.n_indices}' if self.n_indices > 1 else ''}) and at "
+                f"least one entry; got {signal.shape}"
             )
         n_samples, rng = integer(n_samples, "n_samples"), generator(rng)
         X = sample_features(n_samples, len(signal), features=features, covariance=covariance, rng=rng)
@@ -119,9 +143,22 @@ class Teacher(Noun):
             z = (X @ signal).T
             if not np.all(np.isfinite(z)):
                 raise ValueError(
-                    f"signal is too large, its largest entry is {np.abs(signal).max():.3g}; lower its norm"
+                    f"signal and features are too large for their product: the largest entries are "
+                    f"{np.abs(signal).max():.3g} and {np.abs(X).max():.3g}; lower their scale"
                 )
             return X, self.labels(z, rng.standard_normal(n_samples))
+
+
+def _plain(value) -> Array:
+    """`value` as it is, as an array; as one of no number where it is masked, or where its rows differ in length."""
+    try:
+        return np.array(None) if np.ma.is_masked(value) else np.asarray(value)
+    except (TypeError, ValueError):
+        return np.array(None)
+
+
+def _finite(array: Array) -> bool:
+    return array.dtype.kind in "fiub" and bool(np.all(np.isfinite(array)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..common import Array, Noun, integer, number, numbers, require_memory, shown, takes
+from ..common import Array, Noun, called, integer, number, numbers, require_memory, shown, shown_array, takes
 from .losses import Loss, as_loss
 from .network import Small
 
@@ -77,8 +77,8 @@ class Training(Noun):
                 values = numbers(given)
                 if values.ndim > 2 or not _allowed(name, values):
                     raise ValueError(
-                        f"{name} must be {SCHEDULES[name]}, one per layer, an array (n_steps, n_layers), or a callable "
-                        f"of t; got {shown(given)}"
+                        f"{name} must be {SCHEDULES[name]}, one per layer, an array (n_steps, n_layers), or a function "
+                        f"of t; got {shown_array(given)}"
                     )
         fraction = number(self.batch_fraction, "batch_fraction", "lie in (0, 1]", lambda b: 0 < b <= 1)
         object.__setattr__(self, "batch_fraction", fraction)
@@ -97,20 +97,24 @@ class Training(Noun):
     def _schedule(self, name: str, n_layers: int) -> np.ndarray:
         given, T = getattr(self, name), self.n_steps
         n_bytes = 3 * (80 + 32.0 * n_layers) * T  # as the lists of `Rule`
-        require_memory(n_bytes, f"a schedule of {T:.4g} steps for {n_layers:.4g} layers", "lower n_steps or n_layers")
+        require_memory(n_bytes, f"{name} for n_steps = {T:.4g} and n_layers = {n_layers:.4g}", "lower n_steps")
         if callable(given):
             takes(given, f"the schedule {name}", "t")
-            rows = [numbers(given(t)) for t in range(T)]
-            for t, row in enumerate(rows):
+            rows = []
+            for t in range(T):
+                returned = called(given, f"the schedule {name}", t)
+                row = numbers(returned)
                 if row.shape not in ((), (n_layers,)) or not _allowed(name, row):
-                    expected = f"{SCHEDULES[name]}, or {n_layers} of them"
-                    raise ValueError(f"the schedule {name} must return {expected}; got {shown(given(t))} at t = {t}")
-            return np.array([np.broadcast_to(row, n_layers) for row in rows]).reshape(T, n_layers)
+                    expected = f"{SCHEDULES[name]}, or one for each of the layers ({n_layers})"
+                    got = f"{shown_array(returned)} at t = {t}"
+                    raise ValueError(f"the schedule {name} must return {expected}; got {got}")
+                rows.append(np.broadcast_to(row, n_layers))
+            return np.array(rows).reshape(T, n_layers)
         values = numbers(given)
         if values.ndim and values.shape not in ((n_layers,), (T, n_layers)):
             raise ValueError(
-                f"{name} has shape {values.shape}; for {n_layers} layers and {T} steps give one number, {n_layers} "
-                f"numbers (one per layer), an array of shape ({T}, {n_layers}), or a callable of t"
+                f"{name} has shape {values.shape}; give one number, shape ({n_layers},), one per layer, shape "
+                f"({T}, {n_layers}), one per step and layer, or a function of t"
             )
         return np.broadcast_to(values, (T, n_layers))
 

@@ -39,7 +39,7 @@ class Rows:
             require_memory(
                 2.0 * (length + ROOM) * n_columns * self.dtype.itemsize,
                 f"a basis of {length + ROOM} directions on {n_columns} samples",
-                "lower their number or n_steps, or raise tolerance",
+                "lower the number of samples (n_paths, n_samples or rows) or n_steps, or raise tolerance",
             )
         for stripe, room in zip(self._stripes, self._rooms, strict=True):
             if length > len(room):  # in place where the system can; no view of it is kept

@@ -148,7 +148,7 @@ def widen(network: Network, training: Training, factor: int, scaling: str = "max
     L, c = network.n_layers, float(factor)
     multipliers = {"maximal_update": [c] + [1.0] * (L - 2) + [1 / c], "ntk": [1.0] + [1 / c] * (L - 1)}
     if not isinstance(scaling, str) or scaling not in multipliers:
-        raise ValueError(f"unknown scaling {shown(scaling)}; use one of {', '.join(multipliers)}")
+        raise ValueError(f"unknown scaling {shown(scaling)}; use {' or '.join(multipliers)}")
     output = c**-0.5 if scaling == "maximal_update" else 1.0
     return Wide(
         Network((*(factor * q for q in network.widths[:-1]), 1), network.activations, network.bias),

@@ -10,6 +10,7 @@ import numpy as np
 from ..common import (
     Array,
     available_cores,
+    counted,
     finite_array,
     floating,
     generator,
@@ -20,6 +21,7 @@ from ..common import (
     progress,
     real_array,
     shown,
+    shown_array,
 )
 from ..model import Metrics, Moving, Network, Rule, Small, Training, Weights
 from .products import Helpers, products, row_blocks
@@ -165,36 +167,34 @@ def gradient_descent(
     return recorder.trajectory()
 
 
-def _shown_as_array(value) -> str:
-    try:
-        return shown(np.asarray(value))
-    except ValueError:
-        return f"rows of different lengths: {shown(value)}"
-
-
 def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> tuple[Array, Array]:
     """X (m, n_features) and y (m,) as finite arrays of `dtype`, or ValueError saying what is wrong."""
     clean = []
     for value, name, ndim in ((X, names[0], 2), (y, names[1], 1)):
-        found = real_array(value, dtype)
+        with np.errstate(over="ignore"):
+            found = real_array(value, dtype)
         if found is None:
-            got = shown(value) if hasattr(value, "nnz") or np.ma.is_masked(value) else _shown_as_array(value)
-            raise ValueError(f"{name} must be an array of numbers; got {got}; convert, fill in or drop such columns")
-        value = np.ascontiguousarray(found)
-        if value.ndim != ndim:
+            advice = "" if hasattr(value, "nnz") else "; convert, fill in or drop what is not"
+            raise ValueError(f"{name} must be an array of real numbers; got {shown_array(value)}{advice}")
+        found = np.ascontiguousarray(found) if found.ndim else found
+        if found.ndim != ndim:
             expected = "(m, n_features)" if ndim == 2 else "(m,)"
-            raise ValueError(f"{name} must have shape {expected}; got {value.shape}")
-        if not np.all(np.isfinite(value)):
+            raise ValueError(f"{name} must have shape {expected}; got {found.shape}")
+        if not np.all(np.isfinite(found)):
+            bad = np.count_nonzero(~np.isfinite(numbers(value)))
             raise ValueError(
-                f"{name} holds {int(np.sum(~np.isfinite(value)))} NaN or infinite entries; "
-                "remove those rows or impute them"
+                f"{name} holds NaN or infinite entries, {bad} of {found.size}; remove those rows or fill them in"
+                if bad
+                else f"{name} holds numbers too large for {np.dtype(dtype)}; rescale them"
             )
-        clean.append(value)
+        clean.append(found)
     X, y = clean
     if len(X) == 0 or len(X) != len(y):
         raise ValueError(f"{names[0]} and {names[1]} need the same, positive number of rows; got {len(X)} and {len(y)}")
     if n_features is not None and X.shape[1] != n_features:
-        raise ValueError(f"{names[0]} has {X.shape[1]} columns; expected {n_features}, the number of features")
+        raise ValueError(
+            f"{names[0]} has {counted(X.shape[1], 'column')}; expected {n_features}, one for each row of weights.first"
+        )
     return X, y
 
 
@@ -217,7 +217,10 @@ def validate_run(network, training, weights, X, y, test, metrics, dtype):
     instance(training, Training, "training")
     instance(weights, Weights, "weights")
     dtype = floating(dtype)
-    first = finite_array(weights.first, "weights.first").astype(dtype, order="C")
+    with np.errstate(over="ignore"):
+        first = finite_array(weights.first, "weights.first").astype(dtype, order="C")
+    if not np.all(np.isfinite(first)):
+        raise ValueError(f"weights.first holds numbers too large for {dtype}; lower its scale")
     if first.ndim != 2 or first.shape[1] != network.widths[0]:
         raise ValueError(f"weights.first must have shape (n_features, {network.widths[0]}); got {first.shape}")
     weights = Weights(first, *network.validate_small(weights.deep, weights.biases, dtype))

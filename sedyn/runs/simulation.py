@@ -11,6 +11,7 @@ from ..common import (
     Result,
     available_cores,
     brief,
+    counted,
     finite_array,
     first_and_last,
     generator,
@@ -65,7 +66,7 @@ class Simulation(Result):
     first_weights_at : tuple of int
     n_samples, n_features : int
     status : str
-        ``"ok"``, ``"diverged"`` or ``"interrupted"``.
+        ``"ok"``, ``"diverged"``, ``"interrupted"`` or ``"inaccurate"``.
     message : str
         What happened and what to do, empty when all went well.
     """
@@ -88,7 +89,8 @@ class Simulation(Result):
 
     def _summary(self):
         n_runs = len(self.train_error)
-        rows = {"runs": f"{n_runs}, each on {self.n_samples} samples of {self.n_features} features"}
+        sizes = f"{counted(self.n_samples, 'sample')} of {counted(self.n_features, 'feature')}"
+        rows = {"runs": f"{n_runs}, each on {sizes}"}
         for name in ("train_error", "generalization_error"):
             values = getattr(self, name)
             rows[name] = "mean " + first_and_last(values.mean(axis=0), stderr(values) if n_runs > 1 else None)
@@ -174,15 +176,24 @@ def simulate(
     X, y = teacher.sample(
         1, signal, features=features, covariance=covariance, rng=0
     )  # whether the parts fit each other
-    validate_problem(network, training, teacher, Overlaps.of(weights, signal, covariance=covariance), np.inf)
+    overlaps = Overlaps.of(weights, signal, covariance=covariance)
     weights, *_ = validate_run(network, training, weights, X, y, None, metrics, dtype)
+    validate_problem(network, training, teacher, overlaps, np.inf)
     rule, scores, n = training.rule(network.n_layers), Metrics(metrics), len(weights.first)
     kept = chosen_steps(first_weights_at, rule.n_steps, "first_weights_at")
     n_bytes = min(n_runs, available_cores()) * (16.0 * n_samples * n + 8.0 * weights.first.size * (rule.n_steps + 1))
-    require_memory(n_bytes, f"training on {n_samples} x {n} features on every core", "lower n_samples or n_features")
+    require_memory(
+        n_bytes,
+        f"training on n_samples = {n_samples} rows of {counted(n, 'feature')}, a run on every core,",
+        "lower n_samples, the number of features or n_steps",
+    )
     q, T = network.widths[0], rule.n_steps
     n_bytes = 8.0 * n_runs * ((T + 1) ** 2 * q**2 + len(kept) * n * q)
-    require_memory(n_bytes, f"overlaps and weights of {n_runs} runs", "lower n_runs, n_steps or first_weights_at")
+    require_memory(
+        n_bytes,
+        f"overlaps and weights for n_runs = {n_runs}",
+        "lower n_runs or n_steps, or keep fewer first_weights_at",
+    )
     require_paths(n_paths, q + teacher.n_indices)
     root = None if covariance is None else covariance_root(covariance, n)  # once, not in every run
 
@@ -208,7 +219,7 @@ def simulate(
             network, teacher, scores, first, small, signal, root, n_paths, child.spawn(1)[0]
         )
         train = np.column_stack([run.train_error, *([] if run.train_metrics is None else [run.train_metrics])])
-        return train, general, small, C, c, first[[t for t in kept if t < len(first)]], run.message
+        return train, general, small, C, c, first[[t for t in kept if t < len(first)]], run.status, run.message
 
     jobs = [lambda step, child=child: one(step, child) for child in rng.spawn(n_runs)]
     done = [run for run in in_threads(jobs, rule.n_steps + 1, "simulate", lambda run: run is None) if run]
@@ -218,11 +229,11 @@ def simulate(
     train, general = (np.array([run[i][:reached] for run in done]) for i in (0, 1))
     small = Small.stacked([V.map(lambda W: W[:reached]) for _, _, V, *_ in done])
     C, c = np.array([run[3][:reached, :reached] for run in done]), np.array([run[4][:reached] for run in done])
-    diverged = [run for run in done if run[-1]]
+    troubled = [run for run in done if run[-1]]
     status, message = "ok", ""
-    if diverged:  # the arrays end where the first of them ended
-        first_one = min(diverged, key=lambda run: len(run[0]))
-        status, message = "diverged", f"of {len(done)} runs, {len(diverged)}: {first_one[-1]}"
+    if troubled:  # the arrays end where the first of them ended
+        *_, status, message = min(troubled, key=lambda run: len(run[0]))
+        message = f"{len(troubled)} of {counted(len(done), 'run')}: {message}"
     elif len(done) < n_runs:
         status, message = "interrupted", f"interrupted after {len(done)} of {n_runs} runs"
     kept = tuple(t for t in kept if t < reached)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common import Array, Result, brief, first_and_last, integer, numbers, shown
+from ..common import Array, Result, brief, counted, first_and_last, integer, numbers, shown
 from ..model import Recording, Small, Weights
 
 
@@ -48,7 +48,7 @@ class Trajectory(Result):
     final : Weights
         All weights at step T'.
     status : str
-        ``"ok"``, ``"diverged"`` or ``"interrupted"``.
+        ``"ok"``, ``"diverged"``, ``"interrupted"`` or ``"inaccurate"``.
     message : str
         What happened and what to do, empty when all went well.
     warnings : tuple of str
@@ -84,7 +84,7 @@ class Trajectory(Result):
     def _summary(self):
         n_features, n_neurons = self.final_first.shape
         rows = {
-            "steps": f"{len(self.train_error) - 1}, {n_features} features, {n_neurons} neurons",
+            "steps": f"{len(self.train_error) - 1}, {counted(n_features, 'feature')}, {counted(n_neurons, 'neuron')}",
             "train_error": first_and_last(self.train_error),
         }
         if self.generalization_error is not None:
@@ -95,7 +95,7 @@ class Trajectory(Result):
         rows |= {"metrics": brief(self.metrics)} if self.metrics else {}
         rows["deep_weights"] = brief(self.deep_weights)
         if self.first_weights_at:
-            rows["first_weights"] = f"at {len(self.first_weights_at)} steps"
+            rows["first_weights"] = f"at {counted(len(self.first_weights_at), 'step')}"
         return (
             rows | self._status() | ({"warnings": f"{len(self.warnings)}; {self.warnings[0]}"} if self.warnings else {})
         )
@@ -114,9 +114,12 @@ class Trajectory(Result):
 
     def weights_at(self, t: int) -> Weights:
         """The weights at step t. Raises ValueError when W_1 was not kept there (`first_weights_at`)."""
-        t = integer(t, "t", 0)
+        t, last = integer(t, "t", 0), len(self.train_error) - 1
+        if t > last:
+            raise ValueError(f"t must be a step of this run, 0..{last}; got {t}")
         if self.first_weights is None or t not in self.first_weights_at:
-            raise ValueError(f"W_1 was kept at steps {self.first_weights_at}, not at {t}; add it to first_weights_at")
+            kept = f"steps {shown(self.first_weights_at)}" if self.first_weights_at else "no step"
+            raise ValueError(f"W_1 was kept at {kept}; to have it at t = {t} train with {t} in first_weights_at")
         return self._weights(self.first_weights[self.first_weights_at.index(t)], t)
 
     def _weights(self, first: Array, t: int) -> Weights:
@@ -201,5 +204,5 @@ def chosen_steps(steps, n_steps, name) -> tuple[int, ...]:
         return tuple(range(n_steps + 1))
     given = numbers(list(steps) if isinstance(steps, (range, set)) else steps)
     if given.ndim != 1 or not np.all((given >= 0) & (given <= n_steps) & (given == given.round())):
-        raise ValueError(f"{name} must lie in 0..{n_steps}, a sequence of steps or 'all'; got {shown(steps)}")
+        raise ValueError(f"{name} must be 'all' or a sequence of steps in 0..{n_steps}; got {shown(steps)}")
     return tuple(sorted({int(t) for t in given}))

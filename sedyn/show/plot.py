@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..common import Array, finite_array, instance, integer, number, shown, stderr
+from ..common import Array, finite_array, instance, integer, number, place, shown, stderr
 from ..runs import Simulation, Trajectory
 from ..theory import Evolution, Kernels
 
@@ -25,6 +25,7 @@ QUANTITIES = {
     "generalization_error": ("generalization error", "#D55E00"),
     "estimated_error": ("estimated generalization error", "#009E73"),
 }
+UNDATED = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
 
 
 def use_style() -> None:
@@ -81,10 +82,13 @@ def learning_curves(
     >>> [line.get_label() for line in ax.lines]
     ['training error, simulation']
     """
+    if not isinstance(runs, (Simulation, Trajectory)):
+        if not isinstance(runs, (tuple, list, type(None))):
+            instance(runs, Simulation, "runs", "Simulation or one or several sedyn.Trajectory")
+        for run in runs or []:
+            instance(run, Trajectory, "each of several runs")
     if not isinstance(runs, Simulation):
-        runs = list(runs or []) if isinstance(runs, (tuple, list, type(None))) else [runs]  # type: ignore[list-item]
-        for run in runs:
-            instance(run, Trajectory, "each of runs")
+        runs = [runs] if isinstance(runs, Trajectory) else list(runs or [])
     if theory is not None:
         instance(theory, Evolution, "theory")
     max_points = integer(max_points, "max_points")
@@ -93,14 +97,18 @@ def learning_curves(
             "nothing to draw: give a theory (an Evolution), runs (a Simulation, one Trajectory or several), or both"
         )
     quantities = (quantities,) if isinstance(quantities, str) else quantities
-    unknown = [name for name in quantities if name not in QUANTITIES]
+    if not isinstance(quantities, (tuple, list)):
+        raise TypeError(f"quantities must be some of {list(QUANTITIES)}; got {shown(quantities)}")
+    unknown = [name for name in quantities if not isinstance(name, str) or name not in QUANTITIES]
     if unknown:
         raise ValueError(f"unknown quantities {unknown}; use some of {list(QUANTITIES)}")
     curves = {name: (getattr(theory, name, None), _gather(runs, name)) for name in quantities}
     if all(line is None and not len(points) for line, points in curves.values()):
-        raise ValueError(f"no result holds any of {list(quantities)}; pass test rows to the run, or ask for others")
+        raise ValueError(
+            f"no result holds any of the quantities {list(quantities)}; pass test rows to the run, or ask for others"
+        )
 
-    ax = ax or plt.subplots()[1]
+    ax = _axes(ax)
     for name, (line, points) in curves.items():
         title, colour = QUANTITIES[name]
         if theory is not None and line is not None:
@@ -159,7 +167,7 @@ def estimated_error(
     if held_out is not None and held_out.shape != run.estimated_error.shape:
         raise ValueError(f"held_out must have shape {run.estimated_error.shape}, one per step; got {held_out.shape}")
 
-    ax = ax or plt.subplots()[1]
+    ax = _axes(ax)
     for name in ("train_error", "estimated_error"):
         title, colour = QUANTITIES[name]
         ax.plot(getattr(run, name), color=colour, label=title)
@@ -223,23 +231,24 @@ def kernel_heatmap(
         raise TypeError("kernel must be one of them, such as theory.kernels.C; got all of theory.kernels")
     kernel = finite_array(kernel, "kernel")
     if kernel.ndim != 4:
-        raise ValueError(f"a two-time kernel has shape (T, T', q, q); got {kernel.shape}")
+        raise ValueError(f"kernel must have shape (T, T', q, q), like C, fluctuation, R and rho; got {kernel.shape}")
     if not isinstance(entry, (tuple, list)) or len(entry) != 2:
         raise ValueError(f"entry must be a pair (row, column); got {shown(entry)}")
-    entry = (integer(entry[0], "entry[0]", -(2**31)), integer(entry[1], "entry[1]", -(2**31)))
+    first, second = (integer(i, "each part of entry", -(2**31), "an integer") for i in entry)
+    entry = first, second
     if not all(-size <= i < size for i, size in zip(entry, kernel.shape[2:], strict=True)):
         raise ValueError(
             f"entry {entry!r} lies outside the {kernel.shape[2]} x {kernel.shape[3]} entries of the kernel"
         )
     if limit is not None:
-        limit = number(limit, "limit", "be a positive number", lambda x: 0 < x < np.inf)
+        limit = number(limit, "limit", "be a positive number below 1e300", lambda x: 0 < x < 1e300)
     image = kernel[:, :, entry[0], entry[1]]
     largest = float(np.abs(image).max(initial=0.0))
     limit = limit or largest or 1.0
     if mask_zeros:
         image = np.ma.masked_equal(image, 0.0)
 
-    ax = ax or plt.subplots()[1]
+    ax = _axes(ax)
     drawn = ax.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     ax.figure.colorbar(drawn, ax=ax, label=label, extend="both" if largest > limit else "neither")
     ax.grid(False)
@@ -248,10 +257,11 @@ def kernel_heatmap(
 
 
 @plt.style.context(STYLE)
-def save(fig: Figure, stem: str | Path) -> tuple[Path, Path]:
+def save(fig: Figure, stem: str | Path) -> tuple[Path, ...]:
     """Write `fig` as ``stem.png`` and ``stem.svg``, without dates, so that the same figure gives the same files.
 
-    Returns the two paths; the folder is made when it does not exist.
+    A `stem` that ends in .png or .svg means the same; one that ends in another format of matplotlib, such as .pdf or
+    .jpg, is the one file to write. Returns the paths; the folder is made when it does not exist.
 
     Examples
     --------
@@ -260,11 +270,28 @@ def save(fig: Figure, stem: str | Path) -> tuple[Path, Path]:
     ...     [path.name for path in sedyn.plot.save(plt.figure(), folder + "/empty")]
     ['empty.png', 'empty.svg']
     """
-    png, svg = Path(f"{stem}.png"), Path(f"{stem}.svg")
-    png.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(png, metadata={"Software": None})
-    fig.savefig(svg, metadata={"Date": None, "Creator": None})
-    return png, svg
+    if not isinstance(fig, Figure):
+        raise TypeError(f"fig must be a matplotlib Figure, such as ax.figure; got {shown(fig)}")
+    path = place(stem, "stem")
+    ending = path.suffix[1:].lower()
+    if ending in ("png", "svg"):
+        path = path.with_suffix("")
+    elif ending in fig.canvas.get_supported_filetypes():
+        return (_write(fig, path),)
+    return _write(fig, Path(f"{path}.png")), _write(fig, Path(f"{path}.svg"))
+
+
+def _write(fig: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, metadata=UNDATED.get(path.suffix[1:].lower()))
+    return path
+
+
+def _axes(ax) -> Axes:
+    """The Axes to draw on; those of a new figure for None."""
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(f"ax must be matplotlib Axes, such as the second result of plt.subplots(); got {shown(ax)}")
+    return plt.subplots()[1] if ax is None else ax
 
 
 def _gather(runs: Simulation | list[Trajectory], name: str) -> Array:
@@ -276,7 +303,9 @@ def _gather(runs: Simulation | list[Trajectory], name: str) -> Array:
     if missing == len(values):
         return np.empty((0, 0))
     if missing:
-        raise ValueError(f"{missing} of {len(values)} runs have no {name}; give all of them test rows, or none")
+        raise ValueError(
+            f"there is no {name} in {missing} of {len(values)} runs; draw those apart, or leave it out of quantities"
+        )
     reached = min(len(value) for value in values)
     return np.array([value[:reached] for value in values])
 

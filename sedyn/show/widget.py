@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common import Array
+from ..common import Array, shown
 from ..model import (
     ACTIVATIONS,
     LINKS,
@@ -110,7 +110,10 @@ def train_once(settings) -> tuple[Simulation, Array]:
     n = settings["n_features"]
     m = round(phi * n)
     if m * n > LARGEST_RUN:
-        raise ValueError(f"a run on {m} rows of {n} features is too large to play with; lower either")
+        raise ValueError(
+            f"a run on {m} rows of {n} features is too large to play with; lower n_features or aspect_ratio, the rows "
+            "per feature"
+        )
     weights, signal = overlaps.realize(n, rng=settings["seed"])
     run = simulate(network, training, teacher, weights, signal, m, 1, rng=settings["seed"])
     C = np.einsum("ttkk->tk", run.C[0])
@@ -324,13 +327,13 @@ def _checked(settings):
         low, high, kind = choices[0], choices[-1], float if any(isinstance(x, float) for x in choices) else int
         clean[name] = value
         if isinstance(low, str):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+            if not isinstance(value, str) or value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}; got {shown(value)}")
             continue
         number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else np.nan
         if not low <= number <= high or kind(number) != number:
             what = "an integer" if kind is int else "a number"
-            raise ValueError(f"{name} must be {what} from {low:g} to {high:g}; got {value!r}")
+            raise ValueError(f"{name} must be {what} from {low:g} to {high:g}; got {shown(value)}")
         clean[name] = kind(number)
     return clean
 
@@ -375,8 +378,9 @@ def explore(show=None, **settings) -> Explorer:
         import ipywidgets  # noqa: F401
     except ImportError:
         raise ImportError('explore needs ipywidgets; install it with: pip install "sedyn[notebooks]"') from None
-    if isinstance(show, str):
-        raise ValueError(f"show is a sequence of settings, like [{show!r}]; got {show!r}")
+    if not (show is None or isinstance(show, (tuple, list)) and all(isinstance(name, str) for name in show)):
+        example = show if isinstance(show, str) and show in CONTROLS else "noise"
+        raise ValueError(f"show must be a list of settings, like [{example!r}]; got {shown(show)}")
     show, start = tuple(CONTROLS if show is None else show), {name: control[3] for name, control in CONTROLS.items()}
     _checked({name: start.get(name) for name in show})
     return Explorer(_checked({**start, **settings}), show)

@@ -14,11 +14,10 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
-from ..common import __version__, available_cores, progress, single_threaded
+from ..common import __version__, available_cores, counted, generator, place, progress, shown, single_threaded
 from .store import Table, clean, encode, open_store, pack, public_name, read, record_name, spawn_key, write
 from .workers import RESERVED, WRITERS, Processes, outcomes, run_point, this_process
 
@@ -95,17 +94,17 @@ def sweep(
     True
     """
     if isinstance(n_seeds, bool) or not isinstance(n_seeds, (int, np.integer)) or n_seeds < 1:
-        raise ValueError(f"n_seeds must be a positive integer; got {n_seeds!r}")
+        raise ValueError(f"n_seeds must be a positive integer; got {shown(n_seeds)}")
     points = _points(function, grid)
     if not isinstance(executor, Executor):
         if executor is not None and (isinstance(executor, bool) or not isinstance(executor, int) or executor < 1):
-            raise TypeError(f"executor must be a concurrent.futures.Executor or a positive integer; got {executor!r}")
+            raise TypeError(
+                f"executor must be a concurrent.futures.Executor or a positive integer; got {shown(executor)}"
+            )
         _require_importable(function)
     identity = {"function": public_name(function), "source": _source(function)}
-    if store is not None and not str(store):
-        raise ValueError("store must name a folder; got ''")
-    folder = None if store is None else Path(store)
-    root = open_store(folder, identity, sorted(points[0]), rng)
+    folder = None if store is None else place(store, "store")
+    root = open_store(folder, identity, sorted(points[0]), rng if rng is None else generator(rng))
     jobs: dict[str, tuple[dict, dict]] = {}
     records: dict[str, dict] = {}
     failures: dict[str, dict] = {}
@@ -137,8 +136,9 @@ def sweep(
             except OSError as error:
                 raise OSError(
                     error.errno,
-                    f"{error.strerror}: {path} could not be written; the {len(records)} points before it are safe in "
-                    f"{folder}: make room, or mend what is wrong, and call it again to go on",
+                    f"{error.strerror}: {path} could not be written; what was done before ({len(records)} of "
+                    f"{counted(len(jobs), 'point')}) is safe in {folder}: make room, or mend what is wrong, and call "
+                    "it again to go on",
                 ) from error
             if not record["error"]:
                 (folder / f"{name}.failure").unlink(missing_ok=True)
@@ -165,7 +165,8 @@ def sweep(
         except (KeyboardInterrupt, BrokenExecutor, CancelledError) as error:
             cause = f"{type(error).__name__}: {error}".removesuffix(": ")
             status, reason = "interrupted", f"; interrupted ({cause}): call it again to go on"
-    message = f"{len(records)} of {len(jobs)} points" + (f", {n_found} of them from the store" if n_found else "")
+    message = f"{len(records)} of {counted(len(jobs), 'point')}"
+    message += f", {n_found} of them from the store" if n_found else ""
     if failures:
         status = "failed" if status == "ok" else status
         message += f"; {len(failures)} failed (see .failures), one by {next(iter(failures.values()))['error']}"
@@ -173,7 +174,8 @@ def sweep(
     if other:
         status = "mixed" if status == "ok" else status
         message += f"; {other} by another version of sedyn (in a new folder all are run by {__version__})"
-    message += (f"; {len(damaged)} damaged files were made again" if damaged else "") + reason
+    again = f"; {counted(len(damaged), 'damaged file')} {'was' if len(damaged) == 1 else 'were'} made again"
+    message += (again if damaged else "") + reason
     if status != "ok":
         warnings.warn(message, stacklevel=2)
     done, failed = ([kind[name] for name in jobs if name in kind] for kind in (records, failures))
@@ -185,29 +187,35 @@ def _points(function, grid) -> list[dict]:
     if not inspect.isfunction(function) or function.__closure__:
         raise TypeError(
             f"function must be a plain function that hides no values (no partial, method or closure): what it depends "
-            f"on belongs into the grid, a constant as a sequence of one value; got {function!r}"
+            f"on belongs into the grid, a constant as a sequence of one value; got {shown(function)}"
         )
     if isinstance(grid, Mapping):
         for name, values in grid.items():
-            if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
-                raise TypeError(f"the grid needs a sequence of values for {name!r}; got {values!r}")
+            if isinstance(values, (str, Mapping)) or not _several(values):
+                raise TypeError(f"the grid needs a sequence of values for {name!r}; got {shown(values)}")
         grid = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    elif isinstance(grid, str) or not isinstance(grid, Iterable):
-        raise TypeError(f"grid must be a mapping of names to sequences, or a sequence of mappings; got {grid!r}")
+    elif isinstance(grid, str) or not _several(grid):
+        raise TypeError(f"grid must be a mapping of names to sequences, or a sequence of mappings; got {shown(grid)}")
     points: list[dict] = []
     for point in grid:
         if not isinstance(point, Mapping) or (points and set(point) != set(points[0])):
-            raise ValueError(f"all points of a grid must be mappings with the same names; got {point!r}")
+            raise ValueError(f"all points of a grid must be mappings with the same names; got {shown(point)}")
         points.append({name: clean(value, name) for name, value in point.items()})
     if not points:
         raise ValueError("the grid is empty: every parameter needs at least one value")
     if reserved := [name for name in points[0] if name in RESERVED or not isinstance(name, str)]:
-        raise ValueError(f"parameters cannot be called {reserved}; choose other names")
+        taken = ", ".join(RESERVED)
+        raise ValueError(f"parameters cannot be called {reserved}; choose other names, texts and none of {taken}")
     try:
         inspect.signature(function).bind(**points[0], rng=None)
     except TypeError as error:
-        raise TypeError(f"{function.__qualname__} must take {[*points[0], 'rng']} by name: {error}") from None
+        names = [*points[0], "rng"]
+        raise TypeError(f"the function {function.__qualname__} must take {names} by name: {error}") from None
     return points
+
+
+def _several(values) -> bool:
+    return isinstance(values, Iterable) and getattr(values, "shape", None) != ()
 
 
 def _source(function) -> str:

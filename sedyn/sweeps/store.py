@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..common import Result, same
+from ..common import Result, counted, place, same, shown
 
 HEADER = "sweep.json"
 STALE = 3600  # seconds after which a temporary file belongs to nobody
@@ -91,7 +91,7 @@ class Table(dict):
 
     def __repr__(self):
         names = [*self, *(f"{name} {values.shape}" for name, values in self.arrays.items())]
-        return f"Table of {len(self.get('seed', ()))} records ({', '.join(names)}): {self.message}"
+        return f"Table of {counted(len(self.get('seed', ())), 'record')} ({', '.join(names)}): {self.message}"
 
 
 def load(path) -> Any:
@@ -113,7 +113,7 @@ def load(path) -> Any:
     ...     sedyn.load(overlaps.save(f"{folder}/overlaps")).cross.item()
     0.5
     """
-    folder = Path(path)
+    folder = place(path, "path")
     if folder.is_file():
         return Result.load(folder)
     if not folder.is_dir():
@@ -129,10 +129,10 @@ def load(path) -> Any:
     records = sorted((r for p, r in files.items() if r and p.suffix == ".npz"), key=_order)
     done = {record_name(r) for r in records}
     failures = sorted((r for r in files.values() if r and r["error"] and record_name(r) not in done), key=_order)
-    message = f"{len(records)} points" + (f"; {len(failures)} failed (see .failures)" if failures else "")
+    message = counted(len(records), "point") + (f"; {len(failures)} failed (see .failures)" if failures else "")
     mixed = _mixed(records)
-    for what, names in (("damaged files", damaged), ("others that are no records", strays)):
-        message += f"; {len(names)} {what}: {brief_list(names)}" if names else ""
+    for what, names in (("damaged file", damaged), ("other file", strays)):
+        message += f"; {counted(len(names), what)}: {brief_list(names)}" if names else ""
     message += "".join(f"; {text}" for text in mixed)
     if damaged or strays or mixed:
         warnings.warn(f"{path}: {message}", stacklevel=2)
@@ -145,7 +145,8 @@ def _mixed(records: Sequence[dict]) -> list[str]:
     said = []
     if len({(r["function"], r["root"]) for r in records}) > 1:
         functions = sorted({r["function"] for r in records})
-        said.append(f"of more than one sweep ({brief_list(functions)}; {len({r['root'] for r in records})} root seeds)")
+        roots = counted(len({r["root"] for r in records}), "root seed")
+        said.append(f"of more than one sweep ({brief_list(functions)}; {roots})")
     elif len({r["source"] for r in records}) > 1:
         said.append("by more than one version of the function")
     if len(versions := sorted({r["versions"]["sedyn"] for r in records})) > 1:
@@ -176,7 +177,7 @@ def clean(value, name: str):
         return dataclasses.replace(value, **fields)
     raise TypeError(
         f"parameter {name!r} must consist of numbers (not NaN), texts, None, tuples, arrays or dataclasses of these, "
-        f"so that its value has one name; got {value!r} (of a function give the name, and look it up inside)"
+        f"so that its value has one name; got {shown(value)} (of a function give the name, and look it up inside)"
     )
 
 

@@ -71,7 +71,10 @@ def _values(returned, point: dict) -> dict[str, np.ndarray]:
     values = {}
     for name, value in returned.items():
         if not isinstance(name, str) or name in point or name in RESERVED:
-            raise ValueError(f"a returned value cannot be called {name!r}; choose another name")
+            raise ValueError(
+                f"a returned value cannot be called {name!r}; choose a text that is no parameter and none of "
+                f"{', '.join(RESERVED)}"
+            )
         values[name] = np.array(_filled(value))
         if values[name].dtype.kind not in "biufcU":
             raise TypeError(f"{name!r} must be a number, a text or an array of these; got {type(value).__name__}")

@@ -32,6 +32,7 @@ from ..common import (
     Result,
     available_cores,
     brief,
+    counted,
     first_and_last,
     generator,
     integer,
@@ -82,7 +83,8 @@ class DiceRun(Result):
 
     def _summary(self):
         return {
-            "sizes": f"{self.n_samples} samples, {self.n_features} features, {self.loadings.shape[2]} directions",
+            "sizes": f"{counted(self.n_samples, 'sample')}, {counted(self.n_features, 'feature')}, "
+            f"{counted(self.loadings.shape[2], 'direction')}",
             "train_error": first_and_last(self.train_error),
             "generalization_error": first_and_last(self.generalization_error),
             "deep_weights": brief(self.deep_weights),
@@ -166,23 +168,25 @@ def householder_dice(
     problem = validate_problem(network, training, teacher, overlaps, np.nan)  # m / n once both are known to be numbers
     T, q, k = problem.rule.n_steps, network.widths[0], overlaps.n_indices
     if np.any(overlaps.blocks != 1):
-        raise ValueError("householder_dice draws features of variance 1; give overlaps without blocks")
+        raise ValueError(
+            "householder_dice draws features of variance 1; give overlaps without blocks, measured without covariance"
+        )
     least = {"n_samples": max(1, q * T), "n_features": k + q + q * T}
     m, n = (
         integer(
             value,
             name,
             least[name],
-            f"an integer of at least {least[name]} for q = {q} and {T} steps",
-            "; train on a smaller X with sedyn.gradient_descent",
+            f"an integer of at least {least[name]} for q = {q} and n_steps = {T} (on fewer, sedyn.gradient_descent "
+            "does the same)",
         )
         for name, value in (("n_samples", n_samples), ("n_features", n_features))
     )
     problem = problem._replace(aspect_ratio=m / n)
     tolerance, dtype = validate_tolerance(tolerance, dtype)
     n_paths, rng = integer(n_paths, "n_paths"), generator(rng)
-    require_memory(8.0 * m * (k + q + 4), f"n_samples = {m} rows", "lower n_samples")
-    require_memory(16.0 * n_paths * (k + q + 1), f"{n_paths} paths", "lower n_paths")
+    require_memory(8.0 * m * (k + q + 4), f"n_samples = {m}", "lower n_samples")
+    require_memory(16.0 * n_paths * (k + q + 1), f"n_paths = {n_paths}", "lower n_paths")
     first, along = rng.standard_normal((k + q, m), dtype), overlaps.signal_loadings
     Y = teacher.labels(along @ first, rng.standard_normal(m))
     bar = iter(progress(range(T + 1), T + 1, "householder dice"))

@@ -25,6 +25,7 @@ from ..common import (
     Result,
     available_cores,
     brief,
+    counted,
     first_and_last,
     generator,
     in_threads,
@@ -138,7 +139,8 @@ class Evolution(Result):
             | {
                 "deep_weights": brief(self.deep_weights),
                 "kernels": "C, c, P, kappa, fluctuation" + (", R, rho" if self.kernels.responses else ""),
-                "solver": f"{self.solver}, {self.n_scrambles} x {self.n_paths} paths, {self.basis_size} directions",
+                "solver": f"{self.solver}, {self.n_scrambles} x {self.n_paths} paths, "
+                f"{counted(self.basis_size, 'direction')}",
                 "accuracy": f"{self.accuracy:.1%}",
             }
             | self._status()
@@ -256,7 +258,11 @@ def state_evolution(
     n_paths = integer(n_paths, "n_paths", least, f"an integer of at least {least} for q = {q}")
     require_memory(8.0 * n_paths * (1 + known), f"n_paths = {n_paths} sample points", "lower n_paths")
     n_scrambles = integer(n_scrambles, "n_scrambles")
-    require_memory(n_scrambles * 8.0 * (T + 1) * q * (known + 64), f"{n_scrambles} randomizations", "lower n_scrambles")
+    require_memory(
+        n_scrambles * 8.0 * (T + 1) * q * (known + 64),
+        f"n_scrambles = {n_scrambles} solutions of {T} steps",
+        "lower n_scrambles or n_steps",
+    )
     tolerance, dtype = validate_tolerance(
         3e-3 if tolerance is None else tolerance, np.float32 if dtype is None else dtype
     )
@@ -267,7 +273,7 @@ def state_evolution(
     if responses or solver == "tangent":
         network.require_smooth("the tangent recursion (solver='tangent', responses=True)", problem.rule.loss)
     if solver == "tangent":
-        _require_tangent_memory(problem, n_paths)
+        _require_tangent_memory(problem, n_paths, "lower n_paths or n_steps, or use solver='projection'")
         run, label = tangent.solve, "state evolution"
     else:
         most = projection.memory_bytes(n_paths, min(T * q, n_paths // (6 * B)), B, dtype)
@@ -303,15 +309,17 @@ def state_evolution(
     if responses and not tangents and not interrupted:
         tangents = _solve_responses(problem, n_paths, n_scrambles if accuracy is None else 4, rng.spawn(1)[0])
     if interrupted:
-        message = f"interrupted after {len(solutions)}{f' of {n_scrambles}' if accuracy is None else ''} randomizations"
+        done = len(solutions)
+        of_all = f"{done} of {n_scrambles} randomizations" if accuracy is None else counted(done, "randomization")
+        message = f"interrupted after {of_all}"
 
     status, fastest = first_trouble.status, max((step[0] for step in problem.rule.step_size), default=0.0)
     if status == "ok" and not overlaps.fractions.all() and fastest * overlaps.variances.max() > UNSTABLE:
         status = "inaccurate"
         message = (
             f"step size {fastest:.3g} times the features' largest variance {overlaps.variances.max():.3g} is more than "
-            f"{UNSTABLE}: few directions that oscillate are no average over many, and the answer depends on the number "
-            "of nodes for the variances (n_blocks); lower the step size"
+            f"{UNSTABLE}: training oscillates along a few directions, which no average describes, and the answer "
+            "depends on n_blocks of the overlaps; lower the step size"
         )
 
     def reported(of):
@@ -368,7 +376,10 @@ def _to_accuracy(randomize, accuracy: float, n_paths: int, n_scrambles: int):
         if now <= accuracy:
             break
         if len(solutions) >= MOST:
-            said = f"the standard error is {now:.2%} after {MOST} randomizations, and not the {accuracy:.2%} asked for"
+            said = (
+                f"the standard error is {100 * now:.2g} % after {MOST} randomizations, and not the "
+                f"{100 * accuracy:.2g} % asked for; pass larger n_paths and n_scrambles to come closer"
+            )
             return solutions, errors, complete, n_paths, said
         total = min(int(np.ceil(len(solutions) * min(1.1 * (now / accuracy) ** 2, 16))) + 1, MOST)
         found, each, complete = randomize(n_paths, total - len(solutions))
@@ -395,20 +406,17 @@ def _first_sizes(problem: Problem, accuracy: float, least: int) -> tuple[int, in
     return 2 ** int(np.ceil(np.log2(at_least))), n_scrambles
 
 
-def _require_tangent_memory(problem: Problem, n_paths):
+def _require_tangent_memory(problem: Problem, n_paths: int, remedy: str) -> None:
     T = problem.rule.n_steps
-    require_memory(
-        tangent.Responses.memory_bytes(T, problem.network.widths[0], n_paths),
-        f"the tangent recursion over {T} steps and {n_paths} paths",
-        "lower n_paths or n_steps, or use solver='projection'",
-    )
+    n_bytes = tangent.Responses.memory_bytes(T, problem.network.widths[0], n_paths)
+    require_memory(n_bytes, f"the tangent recursion over {T} steps and {n_paths} paths", remedy)
 
 
 def _solve_responses(problem: Problem, n_paths, n_scrambles, rng):
     """Tangent recursions of at most a gigabyte each, for R and rho."""
     T, q, known = problem.rule.n_steps, problem.network.widths[0], problem.overlaps.loadings.shape[1]
     n_paths = max(16 * (known + 1), min(n_paths, 2**12, 2**30 // tangent.Responses.memory_bytes(max(T, 1), q, 1)))
-    _require_tangent_memory(problem, n_paths)
+    _require_tangent_memory(problem, n_paths, "lower n_steps or the width, or leave out responses=True")
     return _randomizations(partial(tangent.solve, problem, n_paths=n_paths), rng, n_scrambles, T, "response kernels")[0]
 
 

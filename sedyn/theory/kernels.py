@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..common import Array, Result, require_memory, shown, stderr
+from ..common import Array, Result, counted, require_memory, shown, stderr
 from ..model import Overlaps
 
 KERNELS = ("C", "c", "P", "kappa", "fluctuation", "R", "rho")
@@ -34,7 +34,7 @@ class Kernels(Result):
         Response ``R[t, s] = E[dS_t / dU_s]``, zero for s > t.
     rho : (T+1, T, q, q)
         Memory ``rho[t, r]``, zero for r >= t. R and rho are there when ``state_evolution(.., responses=True)`` or the
-        tangent solver has found them; AttributeError otherwise.
+        tangent solver has found them; AttributeError otherwise, and ValueError from ``stderr``.
     """
 
     start: Overlaps
@@ -45,7 +45,7 @@ class Kernels(Result):
     def _summary(self):
         _, length, q, _ = self.loadings.shape
         (B, _, k), steps = self.start.cross.shape, f"T+1 = {length}"
-        found = "" if self.responses else ": not asked for; pass responses=True to state_evolution"
+        found = "" if self.responses else ": not computed; pass responses=True to state_evolution"
         signals, blocks = f", k = {k}" if k > 1 else "", f", B = {B}" if B > 1 else ""
         return {
             "C, fluctuation": f"({steps}, {steps}, q = {q}, q)",
@@ -53,7 +53,7 @@ class Kernels(Result):
             "P": f"({steps}{blocks}, q, q)",
             "kappa": f"({steps}{blocks}, q{signals})",
             "R, rho": f"(T, T, q, q) and (T+1, T, q, q){found}",
-            "stderr(name)": f"over {len(self.loadings)} scramblings",
+            "stderr(name)": f"over {counted(len(self.loadings), 'scrambling')}",
         }
 
     @cached_property
@@ -89,7 +89,7 @@ class Kernels(Result):
     def _of(self, name: str) -> Array:
         if name not in self._samples:
             raise AttributeError(
-                f"{name} was not asked for: pass responses=True, or solver='tangent', to sedyn.state_evolution"
+                f"{name} was not computed: pass responses=True, or solver='tangent', to sedyn.state_evolution"
             )
         return self._samples[name]
 
@@ -97,7 +97,10 @@ class Kernels(Result):
         """Standard error of the kernel `name` ("C", "c", "P", "kappa", "fluctuation", "R" or "rho"), entry by entry."""
         if not (isinstance(name, str) and name in KERNELS):
             raise ValueError(f"unknown kernel name {shown(name)}; use one of {', '.join(KERNELS)}")
-        return stderr(self._of(name))
+        try:
+            return stderr(self._of(name))
+        except AttributeError as missing:  # an attribute that was not the one asked for
+            raise ValueError(str(missing)) from None
 
     C = cached_property(lambda self: self._of("C").mean(axis=0))
     c = cached_property(lambda self: self._of("c").mean(axis=0))

@@ -54,7 +54,7 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
     known = along.shape[1]
     reuse = np.isfinite(phi) and any(rule.moves(t, 0) for t in range(T))  # else there is neither memory nor fluctuation
     n_quasi = min(N_QUASI, n_paths // 16) if np.isfinite(phi) else 0  # whatever T: the same points begin every run
-    require_memory(memory_bytes(n_paths, 64, len(overlaps.variances), dtype), f"{n_paths} paths", "lower n_paths")
+    require_memory(memory_bytes(n_paths, 64, len(overlaps.variances), dtype), f"n_paths = {n_paths}", "lower n_paths")
     there = along.any(axis=0) | overlaps.loadings.any(axis=0)  # elsewhere is nothing to be learned but sampling noise
     points = gaussian_points(1 + there.sum() + n_quasi, n_paths, rng, quasi)
     xi, found, stock = np.split(points, [1, 1 + there.sum()])
@@ -148,10 +148,14 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
         recording.interrupt()
     status, message = recording.status, recording.message
     if status == "ok" and _defect(Q, rng) > np.finfo(dtype).eps ** 0.4:
-        status, message = "inaccurate", "the basis lost orthogonality; use more samples or a larger tolerance"
+        status = "inaccurate"
+        message = "rounding spoilt the basis of the gradients; use dtype=float64, more samples or a larger tolerance"
     elif status == "ok" and Q.outside > LOOSE:
         status = "inaccurate"
-        message = f"tolerance = {tolerance:.3g} left {Q.outside:.0%} of a gradient out; errors may be off by as much"
+        message = (
+            f"tolerance = {tolerance:.3g} left {Q.outside:.0%} of a gradient out, and errors may be off by as much; "
+            "lower it"
+        )
     loadings = np.zeros((len(all_w), *w.now.shape))
     for row, w_t in zip(loadings, all_w, strict=True):
         row[:, : w_t.shape[1]] = w_t

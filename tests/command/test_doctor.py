@@ -48,7 +48,7 @@ def test_a_check_that_fails_itself_is_a_note(check, monkeypatch):
     broken.__doc__ = check.__doc__
     monkeypatch.setattr(doctor, "CHECKS", (broken,))
     (finding,) = doctor.examine()
-    assert finding.level == "note" and "could not be found out (OSError: no such device)" in finding.text
+    assert finding.level == "note" and "could not be checked (OSError: no such device)" in finding.text
     assert finding.text.startswith(check.__doc__.split(".")[0])
 
 

@@ -7,6 +7,7 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
 
@@ -14,6 +15,7 @@ import sedyn
 from sedyn import scale_target, whiten, z_scores
 from sedyn.command import main
 from sedyn.command.job import load_digits
+from sedyn.command.printing import _save
 
 
 @pytest.fixture(autouse=True)
@@ -212,9 +214,28 @@ def test_run_without_scikit_learn_names_the_extra(capsys, monkeypatch):
     fails(capsys, ["run"], 'pip install "sedyn[data]"')
 
 
-@pytest.mark.parametrize("options", [["--n-runs", "1"], ["--n-features", "3"]])
-def test_run_refuses_problems_too_small_for_standard_errors(capsys, options):
-    fails(capsys, ["run", *options], "need --n-runs of at least 2 and --n-features of at least 10")
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--n-runs", "1"], "--n-runs must be an integer >= 2; got 1"),
+        (["--n-features", "3"], "--n-features must be an integer >= 10; got 3"),
+        (["--seed", "-1"], "--seed must be an integer, 0 or more; got -1"),
+    ],
+)
+def test_run_refuses_what_it_cannot_do(capsys, options, message):
+    fails(capsys, ["run", *options], message)
+
+
+def test_run_names_its_options_when_memory_is_short(capsys, monkeypatch):
+    pytest.importorskip("sklearn")
+    options = ["--n-features", "10000000", "--n-runs", "3"]
+    fails(capsys, ["run", *options], "GiB", "--n-features, here 10000000, and --n-runs, here 3")
+
+
+def test_pictures_are_named_as_asked_for(tmp_path):
+    figure = Figure()
+    assert _save(figure, "a/b") == _save(figure, "a/b.png") == _save(figure, "a/b.svg") == "a/b.png and a/b.svg"
+    assert _save(figure, "c.pdf") == "c.pdf" and not (tmp_path / "c.pdf.png").exists()
 
 
 @pytest.mark.seconds

@@ -149,7 +149,7 @@ def test_bad_networks(widths, activations, message):
 
 
 def test_bad_activation_type():
-    with pytest.raises(TypeError, match="pair of callables"):
+    with pytest.raises(TypeError, match="pair of functions"):
         as_activation(3)
-    with pytest.raises(ValueError, match="scale must be one finite number or 2"):
+    with pytest.raises(ValueError, match="scale must be one number or 2"):
         sedyn.Network((3, 1), ("tanh", "identity")).init(10, scale=(1, 2, 3))

@@ -199,15 +199,15 @@ def with_nan(X, y, weights):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (bad(X=with_nan), "X holds 1 NaN or infinite"),
-        (bad(y=lambda X, y, w: np.where(np.arange(len(y)) < 2, np.inf, y)), "y holds 2 NaN or infinite"),
+        (bad(X=with_nan), "X holds NaN or infinite entries, 1 of 5400"),
+        (bad(y=lambda X, y, w: np.where(np.arange(len(y)) < 2, np.inf, y)), "y holds NaN or infinite entries, 2 of 90"),
         (bad(X=lambda X, y, w: X[:, :50]), "X has 50 columns; expected 60"),
         (bad(X=lambda X, y, w: X[0]), r"X must have shape \(m, n_features\)"),
         (bad(y=lambda X, y, w: y[:-1]), "same, positive number of rows; got 90 and 89"),
         (bad(y=lambda X, y, w: y[:, None]), r"y must have shape \(m,\); got \(90, 1\)"),
         (bad(X=lambda X, y, w: X[:0], y=lambda X, y, w: y[:0]), "positive number of rows"),
-        (bad(X=lambda X, y, w: X.astype(str)), "X must be an array of numbers"),
-        (bad(X=lambda X, y, w: X + 1j), "X must be an array of numbers"),
+        (bad(X=lambda X, y, w: X.astype(str)), "X must be an array of real numbers"),
+        (bad(X=lambda X, y, w: X + 1j), "X must be an array of real numbers"),
         (
             bad(weights=lambda X, y, w: sedyn.Weights(w.first[:, :2], w.deep)),
             r"weights.first must have shape \(n_features, 3\)",
@@ -216,12 +216,12 @@ def with_nan(X, y, weights):
         (bad(weights=lambda X, y, w: sedyn.Weights(w.first * np.nan, w.deep)), "weights.first must be finite"),
         (
             bad(weights=lambda X, y, w: sedyn.Weights(w.first, tuple(W * np.inf for W in w.deep))),
-            "deep weights and biases must be finite",
+            "each array of weights.deep must be finite",
         ),
         (bad(test=lambda X, y, w: (X[:, :5], y)), "X_test has 5 columns; expected 60"),
         (bad(dtype="int32"), "float64 or float32"),
-        (bad(first_weights_at=(4,)), r"first_weights_at must lie in 0..3"),
-        (bad(training=sedyn.Training((0.1, 0.1), 3)), r"step_size has shape \(2,\); for 3 layers"),
+        (bad(first_weights_at=(4,)), "first_weights_at must be 'all' or a sequence of steps in 0..3"),
+        (bad(training=sedyn.Training((0.1, 0.1), 3)), r"step_size has shape \(2,\); give"),
         (bad(y=lambda X, y, w: y * 1e300), "not a finite number at the initial weights"),
     ],
 )

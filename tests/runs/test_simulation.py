@@ -202,7 +202,7 @@ def test_divergence_ends_where_the_first_run_ended():
     runs = exploding(first_weights_at="all", metrics="absolute")
     reached = runs.train_error.shape[1]
     assert runs.status == "diverged" and 1 <= reached < 26
-    assert f"of {R} runs, {R}: training diverged" in runs.message and "lower step_size" in runs.message
+    assert f"{R} of {R} runs: training diverged" in runs.message and "lower step_size" in runs.message
     assert f"diverged at step {reached}" in runs.message and f"the arrays end at step {reached - 1};" in runs.message
     lengths = [runs.generalization_error, *runs.deep_weights, runs.C, runs.C.swapaxes(1, 2), runs.c]
     lengths += [runs.train_metrics, runs.generalization_metrics, runs.first_weights]
@@ -216,7 +216,7 @@ def test_where_some_runs_diverge_the_others_are_cut(step_size):
     """Close to stability: the message counts them, and says of the first one where it, and so the arrays, ended."""
     runs = exploding(n_runs=16, step_size=step_size)
     reached = runs.train_error.shape[1]
-    count = int(re.search(r"of 16 runs, (\d+): training diverged at step", runs.message)[1])
+    count = int(re.search(r"(\d+) of 16 runs: training diverged at step", runs.message)[1])
     assert runs.status == "diverged" and 0 < count < 16 and len(runs.train_error) == 16
     assert 1 < reached < 26 and np.all(np.isfinite(runs.train_error))
     assert f"the arrays end at step {reached - 1};" in runs.message

@@ -238,7 +238,9 @@ def test_only_the_controls_asked_for_are_shown():
     [
         ({"noize": 1}, "there is no setting 'noize'; use some of aspect_ratio, noise"),
         ({"show": ["noize"]}, "there is no setting 'noize'; use some of aspect_ratio, noise"),
-        ({"show": "noise"}, r"show is a sequence of settings, like \['noise'\]; got 'noise'"),
+        ({"show": "noise"}, r"show must be a list of settings, like \['noise'\]; got 'noise'"),
+        ({"show": 3}, r"show must be a list of settings, like \['noise'\]; got 3"),
+        ({"link": np.ones(2)}, "link must be one of linear, tanh, .*; got an array"),
         ({"noise": -0.1}, "noise must be a number from 0 to 2; got -0.1"),
         ({"noise": float("nan")}, "noise must be a number from 0 to 2; got nan"),
         ({"noise": "0.5"}, "noise must be a number from 0 to 2; got '0.5'"),

@@ -43,7 +43,7 @@ def test_rank_deficiency_names_the_columns_involved(X):
         ((np.ones((5, 2)) * [[1], [2], [3], [4], [5]] * [1, 0] + 3,), "constant columns: 1; remove them"),
         ((np.eye(3),), "too few rows to whiten: 3 rows for 3 columns"),
         ((np.eye(5)[:, :3], np.zeros((9, 2))), "X has 3 columns and reference 2"),
-        ((np.array([[1.0, np.nan]] * 4),), "X must be finite numbers, .*4 of its entries NaN"),
+        ((np.array([[1.0, np.nan]] * 4),), "X must be finite real numbers, .*4 of its entries NaN"),
         ((np.ones(4),), r"X must have shape \(rows, columns\); got \(4,\)"),
     ],
 )
