@@ -59,16 +59,17 @@ def column_preparation(X):
         drop="if_binary",
         sparse_output=False,
     )
+    filled = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    named = SimpleImputer(strategy="constant", fill_value="missing")
+    ambiguous = tuple(["missingindicator_", *(f"{name}_" for name in categories)])
     columns = ColumnTransformer(
         [
-            ("number", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), numbers),
-            ("category", make_pipeline(SimpleImputer(strategy="constant", fill_value="missing"), levels), categories),
+            ("number", make_pipeline(filled, StandardScaler(copy=False)), numbers),
+            ("category", make_pipeline(named, levels, StandardScaler(copy=False)), categories),
         ],
-        verbose_feature_names_out=any(
-            str(a).startswith((*(f"{b}_" for b in categories if b != a), "missingind")) for a in numbers
-        ),
+        verbose_feature_names_out=any(str(name).startswith(ambiguous) for name in X.columns),
     )
-    return make_pipeline(columns, VarianceThreshold(0), StandardScaler(copy=False))
+    return make_pipeline(columns, VarianceThreshold(0))
 
 
 def describe_preparation(fitted, X) -> tuple[str, ...]:
@@ -113,7 +114,7 @@ def describe_preparation(fitted, X) -> tuple[str, ...]:
             listed = _listing([f"{name!r} ({count})" for name, count in counts.items()], str)
             lines.append(f"{sum(counts.values())} empty cells {how}: {listed}")
     if categories:
-        encoder = columns.named_transformers_["category"][-1]
+        encoder = columns.named_transformers_["category"][1]
         rare = [
             f"{name!r} ({len(joined)} of {len(levels)})"
             for name, joined, levels in zip(
@@ -124,7 +125,8 @@ def describe_preparation(fitted, X) -> tuple[str, ...]:
         if rare:
             lines.append(f"levels in fewer than {encoder.min_frequency} rows share one column: {_listing(rare, str)}")
     if not kept.all():
-        lines.append(f"constant columns dropped: {_listing(list(before[~kept]))}")
+        gone = [str(name).replace("infrequent_sklearn", "rare") for name in before[~kept]]
+        lines.append(f"constant columns dropped: {_listing(gone)}")
     return tuple(lines)
 
 

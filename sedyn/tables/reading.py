@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 FEW = 10  # fewer rows than this tell nothing about what a column is
 MOSTLY = 0.9  # of the cells are numbers or dates: the column is one of numbers or dates
 DIFFERENT = 0.8  # of the cells of a text differ: names or free text, not categories
+LIKELY = 0.8  # of a few cells are so: worth a look at all
+PROBE = 2000  # cells
 SAMPLE = 2**20  # characters the layout is read off
 HUGE = 1e150  # the square of a larger number overflows
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "<na>", "#n/a"}
 UNKNOWN = MISSING | {"-", "--", ".", "*", "n.a.", "nil", "missing", "unknown", "not available", "#div/0!", "#value!"}
 SEPARATORS = ("\t", ";", "|", ",", " ")  # the first one wins where several fit: cells hold commas and blanks
+GAPS = "'\u2019 \u00a0\u202f"  # between thousands
 MARKS = r"[$€£¥₹%]|\b(?:USD|EUR|GBP|CHF)\b"
 MONTHS = {name: k for k, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 MONTHS |= {"mai": 5, "okt": 10, "dez": 12}
@@ -430,7 +433,14 @@ def _layout(sample: str, whole: bool, title: str) -> _Layout:
     start = next(k for k, (_, row) in enumerate(rows) if len(row) == width)
     skip, header = rows[start]
     numbers = [_is_number(cell) for cell in header]
-    if start > 0 and any(numbers):  # names without one for R's row numbers, or before a separator that ends the rows
+    if (
+        start > 0
+        and (above := rows[start - 1])[1] == _trimmed(above[1])
+        and len(above[1]) == max(len(r) for _, r in rows)
+    ):
+        skip, header = above  # rows end before their last, empty cells
+        numbers = [_is_number(cell) for cell in header]
+    elif start > 0 and any(numbers):  # names without one for R's row numbers, or before a separator that ends the rows
         end, above = rows[start - 1][0], _trimmed(rows[start - 1][1])
         if len(above) in (width, width - 1) and not any(map(_is_number, above)):
             ends = all(not row[-1].strip() for _, row in rows[start:] if len(row) == width)
@@ -444,7 +454,7 @@ def _layout(sample: str, whole: bool, title: str) -> _Layout:
             f"{title} has no header: its first line holds only numbers, {_listing(header, most=4)}; put a line with "
             "the names of the columns above it"
         )
-    names = [re.sub(r"^Unnamed: \d+$", "", cell.strip()) for cell in header]
+    names = [re.sub(r"^Unnamed: \d+$", "", cell.strip().strip("'\"").strip()) for cell in header]
     nameless = {f"column {k}" for k, name in enumerate(names, 1) if not name}
     names = [name or f"column {k}" for k, name in enumerate(names, 1)]
     cells = [cell.strip() for _, row in rows[start : start + 1000] for cell in row]
@@ -499,94 +509,105 @@ def _converted(name, column, layout: _Layout, notes: _Notes, *, kind: str | None
     lower = texts.str.lower()
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
 
-    def share(of, among):
-        return counts[of].sum() / max(1, counts[among].sum())
+    def share(values):  # of the cells, those that tell nothing aside
+        return counts[values.notna() & known].sum() / max(1, counts[known].sum())
 
     def spread(values):  # from the different texts to the rows
         return pd.Series(np.append(values, np.nan)[codes], dtype=float)
 
     def remark(what, values):
-        plain, bad = pd.to_numeric(texts, errors="coerce").notna(), np.flatnonzero(values.isna() & (texts != ""))
-        changed = np.flatnonzero(values.notna() & ~plain)[:1]
+        bad, good = np.flatnonzero(values.isna() & (texts != "")), np.flatnonzero(values.notna())[:PROBE]
+        changed = good[pd.to_numeric(texts.iloc[good], errors="coerce").isna()][:1]
         shown = [f"{texts[k]!r} as {values[k]:.10g}" for k in changed]
-        shown += [f"{counts[bad].sum()} cells as missing, such as {texts[bad[0]]!r}"] if len(bad) else []
+        shown += [f"{_cells_of(counts[bad].sum())} as missing, such as {texts[bad[0]]!r}"] if len(bad) else []
         if shown:
             notes.add(what, f"{name!r} ({'; '.join(shown)})")
 
-    if kind != "category":
-        known = (~lower.isin(UNKNOWN)).to_numpy()
-        if known.any() and lower[known].isin(["true", "false"]).all() and not keep_text:
+    known = (~lower.isin(UNKNOWN)).to_numpy()
+    probe = np.bincount(codes[codes >= 0][:: max(1, len(codes) // PROBE)], minlength=len(texts))
+    some = known & (probe > 0)  # texts by which to tell what the column is
+    if kind != "category" and not known.any():
+        if kind or lower.isin(MISSING).all():
+            return spread(np.full(len(texts), np.nan)), kind or "number"
+    elif kind != "category":
+        if lower[known].isin(["true", "false"]).all() and not keep_text:
             return spread(lower.map({"true": 1.0, "false": 0.0})), kind or "number"
-        if not known.any():
-            if kind or lower.isin(MISSING).all():
-                return spread(np.full(len(texts), np.nan)), kind or "number"
-        else:
-            numbers = _numbers(texts, counts, layout)
-            if kind in (None, "number") and share(numbers.notna(), known) >= MOSTLY:
+        if kind in (None, "number") and (point := _decimal(texts[some], probe[some], layout)):
+            numbers = _numbers(texts, point)
+            if share(numbers) >= MOSTLY:
                 remark("read as numbers: {}", numbers)
                 return _finite(name, spread(numbers), notes), "number"
-            if kind != "number":
-                days, month_first = _days(texts, counts, None if kind is None else kind.endswith("first"))
-                if days is not None and share(days.notna(), known) >= MOSTLY:
-                    kind = "date, month first" if month_first else "date"
-                    remark(f"read as days since 1970{' (month first)' * month_first}: {{}}", days)
-                    return spread(days), kind
+        if kind != "number":
+            orders = (False, True) if kind is None else (kind.endswith("first"),)
+            fits = [probe[some][_days(texts[some], order).notna()].sum() for order in orders]
+            order = orders[int(np.argmax(fits))]
+            if max(fits) >= LIKELY * probe[some].sum() and share(days := _days(texts, order)) >= MOSTLY:
+                remark(f"read as days since 1970{' (month first)' * order}: {{}}", days)
+                return spread(days), "date, month first" if order else "date"
     gone = lower.isin(MISSING)
     level, levels = pd.factorize(texts.mask(gone), sort=True)
     values = pd.Categorical.from_codes(np.append(level, -1)[codes], categories=pd.Index(levels, dtype=object))
     return pd.Series(values), "category"
 
 
+def _cells_of(count) -> str:
+    return f"{count} cell{'s' * (count != 1)}"
+
+
 def _finite(name, values, notes: _Notes):
     huge = values.abs() > HUGE
     if huge.any():
-        notes.add("infinite, taken as missing: {}", f"{int(huge.sum())} cells of {name!r}")
+        notes.add("infinite, taken as missing: {}", f"{_cells_of(huge.sum())} of {name!r}")
         values = values.mask(huge)
     return values
 
 
-def _numbers(texts, counts, layout: _Layout):
-    """Texts as numbers, NaN where they are none: marks of currency, percent and thousands are taken away."""
-    pd = _pandas()
-    bare = texts.str.replace("\N{MINUS SIGN}", "-").str.replace(MARKS, "", regex=True).str.strip()
-    best, most = pd.Series(np.nan, texts.index), 0
+def _bare(texts):
+    return texts.str.replace("\N{MINUS SIGN}", "-").str.replace(MARKS, "", regex=True).str.strip()
+
+
+def _decimal(texts, counts, layout: _Layout) -> str:
+    """The decimal mark by which most texts are numbers; "" where too few are."""
+    bare, best, most = _bare(texts), "", LIKELY * counts.sum()
     for point, comma in ((".", ","), (",", "."))[:: 1 if layout.decimal == "." else -1]:
-        groups = rf"[1-9]\d{{0,2}}(?:(?P<mark>[{comma}'’ \u00a0\u202f])\d{{3}})(?:(?P=mark)\d{{3}})*"
-        fits = bare.str.fullmatch(rf"[+-]?(?:{groups}|\d+|(?=[{point}]\d))(?:[{point}]\d*)?(?:[eE][+-]?\d+)?")
-        if point == "," and layout.separator == "," and layout.decimal == ".":
-            continue
-        if (count := counts[fits].sum()) > most:
-            plain = bare.where(fits).str.replace(rf"[{comma}'’ \u00a0\u202f]", "", regex=True).str.replace(point, ".")
-            best, most = pd.to_numeric(plain, errors="coerce").astype(float), count
-    return best.where(best.notna(), texts.str.lower().map({"inf": np.inf, "-inf": -np.inf, "infinity": np.inf}))
+        groups = rf"[1-9]\d{{0,2}}(?:(?P<mark>[{comma}{GAPS}])\d{{3}})(?:(?P=mark)\d{{3}})*"
+        fits = bare.str.fullmatch(rf"[+-]?(?:{groups}|\d+|(?=[{point}]\d))(?:[{point}]\d*)?(?:[eE][+-]?\d+)?|[+-]?inf")
+        if (count := counts[fits].sum()) > most and (point == "." or layout.separator != "," or layout.decimal == ","):
+            best, most = point, count
+    return best
 
 
-def _days(texts, counts, month_first: bool | None):
-    """Texts as days since 1970, NaN where they are none, and whether the month came first; None without any date."""
+def _numbers(texts, point: str):
+    """Texts as numbers, NaN where they are none: marks of currency, percent and thousands are taken away."""
+    comma, bare = ".,".replace(point, ""), _bare(texts)
+    thousands = bare.str.contains(rf"^[+-]?[1-9]\d{{0,2}}(?:[{comma}{GAPS}]\d{{3}})+(?:[{point}]\d*)?$")
+    bare = bare.mask(thousands, bare.str.replace(rf"[{comma}{GAPS}]", "", regex=True))
+    if point == ",":
+        bare = bare.str.replace(",", ".")
+    return _pandas().to_numeric(bare, errors="coerce").astype(float)
+
+
+def _days(texts, month_first: bool):
+    """Texts as days since 1970, NaN where they are none."""
     pd = _pandas()
-    if not texts.iloc[:100].str.contains(r"\d[-/.:]\d|[A-Za-z]{3}.*\d{2}|\d.*[A-Za-z]{3}").mean() > 0.5:
-        return None, False
     epoch, day = pd.Timestamp("1970-01-01", tz="UTC"), pd.Timedelta(days=1)
-    iso = texts.where(texts.str.fullmatch(r"\d{4}([-/])\d\d?(\1\d\d?([T ].*)?)?"))
-    iso = iso.str.replace("/", "-").str.replace(r"-(\d)(?=$|[-T ])", r"-0\1", regex=True)
-    best = (pd.to_datetime(iso, format="ISO8601", utc=True, errors="coerce") - epoch) / day
-    if counts[best.notna()].sum() >= MOSTLY * counts.sum():
-        return best, False
-    first = False
-    for order in (False, True) if month_first is None else (month_first,):
-        found = texts.str.extract(f"^(?:{MONTH_FIRST if order else DAY_FIRST})$")
-        month = found["m"].str.lower().str[:3].map(MONTHS)
-        date = pd.DataFrame({"year": found["y"], "month": found["m"], "day": found["d"].fillna("1")})
-        date = date.apply(pd.to_numeric, errors="coerce")
-        date["month"] = date["month"].fillna(month)
-        date["year"] = date["year"].where(found["d"].notna() | (date["year"] > 99))  # "5-10" is a range
-        date["year"] += np.where(date["year"] < 69, 2000, np.where(date["year"] < 100, 1900, 0))
-        days = (pd.to_datetime(date, errors="coerce", utc=True) - epoch) / day + _clock(found).fillna(0)
-        if counts[days.notna()].sum() > counts[best.notna()].sum():
-            best, first = days, order
-    if best.isna().all():
-        best = _clock(texts.str.extract(f"^{CLOCK}$"))
-    return best, first
+    iso = texts.str.replace(r"^(\d{4})[-: ]?[Qq]([1-4])$", lambda q: f"{q[1]}-{3 * int(q[2]) - 2}", regex=True)
+    iso = iso.where(iso.str.fullmatch(r"\d{4}([-/])\d\d?(\1\d\d?([T ].*)?)?")).str.replace("/", "-")
+    iso = iso.str.replace(r"-(\d)(?=$|[-T ])", r"-0\1", regex=True)
+    days = (pd.to_datetime(iso, format="ISO8601", utc=True, errors="coerce") - epoch) / day
+    rest = texts[days.isna()]
+    if len(rest) == 0:
+        return days
+    found = rest.str.extract(f"^(?:{MONTH_FIRST if month_first else DAY_FIRST})$")
+    date = pd.DataFrame({"year": found["y"], "month": found["m"], "day": found["d"].fillna("1")})
+    date = date.apply(pd.to_numeric, errors="coerce")
+    date["month"] = date["month"].fillna(found["m"].str.lower().str[:3].map(MONTHS))
+    date["year"] = date["year"].where(found["d"].notna() | (date["year"] > 99))  # "5-10" is a range
+    date["year"] += np.where(date["year"] < 69, 2000, np.where(date["year"] < 100, 1900, 0))
+    other = (pd.to_datetime(date, errors="coerce", utc=True) - epoch) / day + _clock(found).fillna(0)
+    if other.isna().all():
+        other = _clock(rest.str.extract(f"^{CLOCK}$"))
+    return days.fillna(other)
 
 
 def _clock(found):
@@ -607,7 +628,7 @@ def _may_group(name, values, count: int, distinct: int, kind: str) -> bool:
     levels, times = np.unique(codes[codes >= 0] if kind == "category" else codes, return_counts=True)
     if re.fullmatch(LIKE_GROUP, name) and distinct > 2:
         return True
-    if distinct < FEW or times.min() < 2 or times.max() > 5 * np.median(times):
+    if distinct < FEW or distinct**2 < count or times.min() < 2 or times.max() > 5 * np.median(times):
         return False
     blocks = 1 + np.count_nonzero(np.diff(codes))
     return bool(kind == "category" or (blocks == distinct and len(np.unique(np.diff(levels))) > 1))
