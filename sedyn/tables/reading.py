@@ -170,7 +170,7 @@ def read_table(source: str | Path, target: str, *, groups: str | None = None) ->
                 times = int(np.sum(values == odd))
                 notes.add("a lone extreme value that may mean missing: {}", f"{odd:g} in {name!r} ({times} times)")
     y = read.pop(target)
-    seen: dict[int, str] = {hash(y.to_numpy().tobytes()): target}
+    seen: dict[int, str] = {hash((y.to_numpy().tobytes(), False)): target}
     for name, values in list(read.items()):
         codes = values.cat.codes if kinds[name] == "category" else values
         other = seen.setdefault(hash((codes.to_numpy().tobytes(), kinds[name] == "category")), name)
@@ -386,6 +386,12 @@ def _load(source, as_text: Collection[str | None]):
             row = int(found[2]) + layout.skip
             error = f"row {row} has {found[3]} values; the header names {found[1]} columns"
         raise ValueError(f"{title} is not a table: {error}; put quotes around cells that hold a separator") from None
+    tail = frame.iloc[-FEW:, 1:].notna().any(axis=1).to_numpy()
+    notes_below = len(tail) - 1 - int(np.max(np.flatnonzero(tail), initial=-1))
+    if 0 < notes_below < len(frame) and len(frame.columns) > 2:
+        if frame.iloc[-notes_below:, 0].notna().any():
+            notes.add("left out, below the rows: {}", repr(str(frame.iloc[-notes_below:, 0].dropna().iloc[0])[:60]))
+        frame = frame.iloc[:-notes_below]
     if len(frame) == 0:
         raise ValueError(f"{title} has a header but no rows; add data below it")
     columns: dict[str, Any] = {}
@@ -432,20 +438,23 @@ def _layout(sample: str, whole: bool, title: str) -> _Layout:
         )
     start = next(k for k, (_, row) in enumerate(rows) if len(row) == width)
     skip, header = rows[start]
-    numbers = [_is_number(cell) for cell in header]
+    longest = max(len(row) for _, row in rows)
+    first = next(k for k, (_, row) in enumerate(rows) if len(row) == longest)
+    long = rows[first][1]
     if (
-        start > 0
-        and (above := rows[start - 1])[1] == _trimmed(above[1])
-        and len(above[1]) == max(len(r) for _, r in rows)
+        longest > width
+        and long == _trimmed(long)
+        and not any(map(_is_number, long))
+        and any(map(_is_number, [cell for _, row in rows[first + 1 : first + 2] for cell in row]))
     ):
-        skip, header = above  # rows end before their last, empty cells
-        numbers = [_is_number(cell) for cell in header]
-    elif start > 0 and any(numbers):  # names without one for R's row numbers, or before a separator that ends the rows
-        end, above = rows[start - 1][0], _trimmed(rows[start - 1][1])
-        if len(above) in (width, width - 1) and not any(map(_is_number, above)):
+        skip, header = rows[first]  # rows end before their last, empty cells
+    elif start > 0 and any(map(_is_number, header)):
+        end, trimmed = rows[start - 1][0], _trimmed(rows[start - 1][1])
+        if len(trimmed) in (width, width - 1) and not any(map(_is_number, trimmed)):
             ends = all(not row[-1].strip() for _, row in rows[start:] if len(row) == width)
-            skip, header = end, above if len(above) == width else [*above, ""] if ends else ["", *above]
-    if header is rows[start][1] and all(numbers) and (notes := [k for k in marked if k < skip]):
+            # one name too few: R's row names have none, or a separator ends the rows
+            skip, header = end, trimmed if len(trimmed) == width else [*trimmed, ""] if ends else ["", *trimmed]
+    if header is rows[start][1] and all(map(_is_number, header)) and (notes := [k for k in marked if k < skip]):
         above = next((row for _, row in _cells([lines[notes[-1]].lstrip("# ")], separator, [])), [])
         if len(above) == width:
             skip, header = notes[-1] + 1, above
@@ -460,7 +469,7 @@ def _layout(sample: str, whole: bool, title: str) -> _Layout:
     cells = [cell.strip() for _, row in rows[start : start + 1000] for cell in row]
     # a comma-separated list of two digits, "1,2", is no decimal: there, quoted cells must show more
     mark = r"[+-]?(0,\d+|\d+,(\d\d|\d{4,}))" if separator == "," else r"[+-]?\d*,\d+([eE][+-]?\d+)?"
-    commas, points = (sum(bool(re.fullmatch(p, cell)) for cell in cells) for p in (mark, mark.replace(",", r"\.")))
+    commas, points = (sum(bool(re.fullmatch(p, cell)) for cell in cells) for p in (mark, r"[+-]?\d*\.\d+([eE].*)?"))
     below = [k for k in marked if k >= skip]
     whole_lines = not any("#" in line for k, line in enumerate(lines) if k not in marked)
     return _Layout(
@@ -551,7 +560,7 @@ def _converted(name, column, layout: _Layout, notes: _Notes, *, kind: str | None
 
 
 def _cells_of(count) -> str:
-    return f"{count} cell{'s' * (count != 1)}"
+    return f"{count} cell{'s' * int(count != 1)}"
 
 
 def _finite(name, values, notes: _Notes):
@@ -638,7 +647,13 @@ def _sentinel(values: Array) -> float | None:
     """An extreme value that repeats, is spelled in nines or is -1, and lies far from all others."""
     for odd in (values.min(), values.max()):
         rest, times = values[values != odd], np.sum(values == odd)
-        if times < 2 or len(rest) < FEW or not re.fullmatch(r"-?9+|-1", f"{odd:.0f}") or odd != np.round(odd):
+        if (
+            times < 2
+            or len(rest) < FEW
+            or len(np.unique(rest)) < 5
+            or not re.fullmatch(r"-?9+|-1", f"{odd:.0f}")
+            or odd != np.round(odd)
+        ):
             continue
         gap, width = np.abs(rest - odd).min(), np.ptp(rest)
         if gap > max(width, 1) or (odd == -1 and rest.min() >= 0 and width > 2 * FEW and len(np.unique(rest)) > FEW):
