@@ -138,7 +138,7 @@ def read_table(source: str | Path, target: str, *, groups: str | None = None) ->
     1 of 3 rows left out: without a value of the target 'price'
     """
     pd = _pandas()
-    title, layout, columns, notes = _load(source, [groups])
+    title, layout, columns, notes = _load(source, [groups], notes_below=True)
     names = layout.names
     _check_choice(names, target, groups, title)
     m = len(next(iter(columns.values())))
@@ -338,7 +338,7 @@ def _encoding(file, title: str) -> str:
     return "utf-8"
 
 
-def _load(source, as_text: Collection[str | None]):
+def _load(source, as_text: Collection[str | None], notes_below: bool = False):
     """What messages call the file, its layout, its columns by name as pandas reads them, and the remarks so far."""
     pd, notes = _pandas(), _Notes()
     try:
@@ -386,12 +386,12 @@ def _load(source, as_text: Collection[str | None]):
             row = int(found[2]) + layout.skip
             error = f"row {row} has {found[3]} values; the header names {found[1]} columns"
         raise ValueError(f"{title} is not a table: {error}; put quotes around cells that hold a separator") from None
-    tail = frame.iloc[-FEW:, 1:].notna().any(axis=1).to_numpy()
-    notes_below = len(tail) - 1 - int(np.max(np.flatnonzero(tail), initial=-1))
-    if 0 < notes_below < len(frame) and len(frame.columns) > 2:
-        if frame.iloc[-notes_below:, 0].notna().any():
-            notes.add("left out, below the rows: {}", repr(str(frame.iloc[-notes_below:, 0].dropna().iloc[0])[:60]))
-        frame = frame.iloc[:-notes_below]
+    if notes_below and len(frame.columns) > 2 and not pd.api.types.is_numeric_dtype(frame[0]):
+        table_rows = np.flatnonzero(frame.iloc[-FEW:, 1:].notna().any(axis=1))
+        below = frame.iloc[-FEW:, 0].iloc[table_rows[-1] + 1 :] if len(table_rows) else frame.iloc[:0, 0]
+        if len(told := below.dropna()) and not any(map(_is_number, told.astype(str))):
+            notes.add("left out, below the rows: {}", f"{told.iloc[0].strip()[:60]!r}")
+            frame = frame.iloc[: -len(below)]
     if len(frame) == 0:
         raise ValueError(f"{title} has a header but no rows; add data below it")
     columns: dict[str, Any] = {}
@@ -438,26 +438,21 @@ def _layout(sample: str, whole: bool, title: str) -> _Layout:
         )
     start = next(k for k, (_, row) in enumerate(rows) if len(row) == width)
     skip, header = rows[start]
-    longest = max(len(row) for _, row in rows)
-    first = next(k for k, (_, row) in enumerate(rows) if len(row) == longest)
-    long = rows[first][1]
-    if (
-        longest > width
-        and long == _trimmed(long)
-        and not any(map(_is_number, long))
-        and any(map(_is_number, [cell for _, row in rows[first + 1 : first + 2] for cell in row]))
-    ):
-        skip, header = rows[first]  # rows end before their last, empty cells
+    top = max(range(len(rows)), key=lambda k: len(rows[k][1]))
+    names = _trimmed(rows[top][1])
+    data = [cell for _, row in rows[top + 1 : top + 2] for cell in row]
+    if len(names) > width and not any(map(_is_number, names)) and any(map(_is_number, data)):
+        skip, header = rows[top][0], names  # rows end before their last, empty cells
     elif start > 0 and any(map(_is_number, header)):
         end, trimmed = rows[start - 1][0], _trimmed(rows[start - 1][1])
         if len(trimmed) in (width, width - 1) and not any(map(_is_number, trimmed)):
             ends = all(not row[-1].strip() for _, row in rows[start:] if len(row) == width)
             # one name too few: R's row names have none, or a separator ends the rows
             skip, header = end, trimmed if len(trimmed) == width else [*trimmed, ""] if ends else ["", *trimmed]
-    if header is rows[start][1] and all(map(_is_number, header)) and (notes := [k for k in marked if k < skip]):
-        above = next((row for _, row in _cells([lines[notes[-1]].lstrip("# ")], separator, [])), [])
+    if header is rows[start][1] and all(map(_is_number, header)) and (comments := [k for k in marked if k < skip]):
+        above = next((row for _, row in _cells([lines[comments[-1]].lstrip("# ")], separator, [])), [])
         if len(above) == width:
-            skip, header = notes[-1] + 1, above
+            skip, header = comments[-1] + 1, above
     if header is rows[start][1] and all(_is_number(cell) or not cell.strip() for cell in header):
         raise ValueError(
             f"{title} has no header: its first line holds only numbers, {_listing(header, most=4)}; put a line with "
