@@ -246,7 +246,7 @@ def read_rows(source: str | Path, like: Iterable[tuple[str, str]]) -> tuple[pand
         values, found = _converted(name, columns[name], layout, notes, kind=kind)
         if found != kind:
             example = values.dropna().iloc[0]
-            raise ValueError(f"column {name!r} of {title} should hold a {kind.split(',')[0]}; got {example!r}")
+            raise ValueError(f"column {name!r} of {title} should hold a {kind.split(',')[0]}; got {str(example)!r}")
         read[name] = values
     return pd.DataFrame(read, copy=False), notes.sentences()
 
@@ -395,7 +395,7 @@ def _load(source, as_text: Collection[str | None], notes_below: bool = False):
     if len(frame) == 0:
         raise ValueError(f"{title} has a header but no rows; add data below it")
     columns: dict[str, Any] = {}
-    different = []
+    different: dict[str, None] = {}
     for k, name in enumerate(layout.names):
         column = frame.pop(k)
         if name not in columns:
@@ -403,7 +403,7 @@ def _load(source, as_text: Collection[str | None], notes_below: bool = False):
         elif columns[name].equals(column):
             notes.add("named and given twice, read once: {}", f"{name!r}")
         else:
-            different.append(name)
+            different[name] = None
     if different:
         raise ValueError(f"{title} has different columns of one name: {_listing(different)}; rename or remove them")
     return title, layout, columns, notes
@@ -507,7 +507,7 @@ def _converted(name, column, layout: _Layout, notes: _Notes, *, kind: str | None
         return column.map({True: "True", False: "False"}).astype("category"), "category"
     if pd.api.types.is_numeric_dtype(column):  # booleans among them
         values = column.astype(float)
-        return _finite(name, values, notes), kind or "number"
+        return _finite(name, values, notes), kind if kind and values.isna().all() else "number"
     codes, texts = pd.factorize(column)
     texts = pd.Series(texts, dtype=object).str.strip()
     lower = texts.str.lower()

@@ -343,6 +343,8 @@ def test_rows_to_predict_come_by_name_and_in_kind(write):
         read_rows(write("b,day,n\n1,2,3\n"), like)
     with pytest.raises(ValueError, match="column 'n' of .* should hold a number; got 'many'"):
         read_rows(write("n,z\nmany,1\n"), [("n", "number")])
+    with pytest.raises(ValueError, match="column 'day' of .* should hold a date; got '2020"):
+        read_rows(write("day,z\n2020,1\n"), [("day", "date")])
 
 
 WORDS = st.text("abcdefghijklmnopqrstuvwäöü", min_size=4, max_size=8).map(lambda word: "w" + word)
