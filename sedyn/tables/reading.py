@@ -657,7 +657,7 @@ def _sentinel(values: Array) -> float | None:
 
 
 def _labels(column, keep, groups: str, title: str) -> Array:
-    labels = column.str.strip().to_numpy(dtype=object)[keep]
+    labels = column.astype(str).str.strip().to_numpy(dtype=object)[keep]
     bad = [label is None or label != label or label.lower() in MISSING for label in labels]
     if any(bad):
         row = int(np.flatnonzero(keep)[bad.index(True)]) + 1
