@@ -437,6 +437,9 @@ def _layout(sample: str, whole: bool, title: str) -> _Layout:
             "bars or blanks, and rows of one length"
         )
     start = next(k for k, (_, row) in enumerate(rows) if len(row) == width)
+    counts = [_is_number(cell) or not cell.strip() for cell in rows[start][1]]  # such as those of rows and columns
+    if all(counts) and not all(map(_is_number, rows[start][1])) and len(rows) > start + 1:
+        start += not any(map(_is_number, rows[start + 1][1]))
     skip, header = rows[start]
     top = max(range(len(rows)), key=lambda k: len(rows[k][1]))
     names = _trimmed(rows[top][1])

@@ -62,6 +62,7 @@ def zipped(content):
         "sep=;\n" + PLAIN.replace(",", ";"),
         "Sizes of things\n\nmeasured in 2020, by us\n" + PLAIN,
         "# a comment, with 3 cells, 7\n" + PLAIN,
+        "3,2,\n" + PLAIN,
         PLAIN.replace("-2", "# a comment\n-2"),
         PLAIN.replace(",", ";").replace("1.5", "1,5"),
         PLAIN + ",,\n",
