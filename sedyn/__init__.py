@@ -30,7 +30,7 @@ from .model import (
 from .runs import Simulation, Trajectory, Wide, gradient_descent, linearized_gradient_descent, simulate, widen
 from .show import Explorer, explore
 from .sweeps import Failure, Table, load, sweep
-from .tables import read_csv, scale_target, whiten
+from .tables import DataTable, TableModel, fit_table, read_table, scale_target
 from .theory import DiceRun, Evolution, Kernels, StandardErrors, householder_dice, state_evolution
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Activation",
     "AssumptionWarning",
     "Candidate",
+    "DataTable",
     "DiceRun",
     "Evolution",
     "Explorer",
@@ -55,6 +56,7 @@ __all__ = [
     "StandardErrors",
     "Stop",
     "Table",
+    "TableModel",
     "Teacher",
     "Training",
     "Trajectory",
@@ -64,6 +66,7 @@ __all__ = [
     "block_variances",
     "early_stop",
     "explore",
+    "fit_table",
     "gradient_descent",
     "householder_dice",
     "linearized_gradient_descent",
@@ -74,14 +77,13 @@ __all__ = [
     "population_spectrum",
     "power_law_variances",
     "random_signal",
-    "read_csv",
+    "read_table",
     "sample_features",
     "scale_target",
     "simulate",
     "state_evolution",
     "sweep",
     "tune",
-    "whiten",
     "widen",
     "z_scores",
 ]
@@ -93,13 +95,7 @@ def __getattr__(name):
 
         return import_module(".show.plot", __name__)
     if name in ("NetworkClassifier", "NetworkRegressor"):
-        return _estimator(name)
+        from importlib import import_module
+
+        return getattr(import_module(".tables", __name__), name)
     raise AttributeError(f"module 'sedyn' has no attribute {name!r}")
-
-
-def _estimator(name):
-    try:
-        from .tables import estimators
-    except ImportError as error:
-        raise ImportError(f'{name} needs scikit-learn: pip install "sedyn[data]" ({error})') from error
-    return getattr(estimators, name)

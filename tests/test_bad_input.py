@@ -26,7 +26,7 @@ KEPT = sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, first_weights_at
 SLIP = np.triu(np.ones((6, 6)))  # a covariance that is not symmetric
 PROBLEM = NETWORK, TRAINING, TEACHER, OVERLAPS
 START = NETWORK, TRAINING, TEACHER, WEIGHTS, SIGNAL
-TABLE = "a,y\n" + "".join(f"{i},{i * i % 7}\n" for i in range(40))
+TABLE = "a,y\n" + "".join(f"{i * 5 % 13},{i * i % 7}\n" for i in range(40))
 
 
 def written(name, text):
@@ -562,18 +562,24 @@ sedyn.simulate(*START, 10**14, 3)
     MemoryError: training on n_samples = 100000000000000 rows of 6 features, a run on every core, would take .. GiB,
         and this machine has .. GiB; lower n_samples, the number of features or n_steps
 # tables
-sedyn.read_csv("absent.csv", "y")
-    FileNotFoundError: no file 'absent.csv'; give the path of a comma-separated file with a header line
-sedyn.read_csv(written("data.csv", TABLE), "price")
+sedyn.read_table("absent.csv", "y")
+    FileNotFoundError: no file 'absent.csv'; give the path of a text file of columns with a header line
+sedyn.read_table(written("data.csv", TABLE), "price")
     ValueError: data.csv has no column 'price'; choose the target among 'a', 'y'
+sedyn.fit_table(X, sedyn.NetworkRegressor())
+    TypeError: table must be a sedyn.DataTable; got an array of shape (40, 6) and type float64
+sedyn.TableModel.load("absent")
+    FileNotFoundError: no file 'absent'; give a model that `estimate --save` has written
+sedyn.TableModel.load(written("model", "text"))
+    ValueError: model is no model that `estimate --save` has written (File is not a zip file)
+sedyn.NetworkRegressor(depth=1).fit(X, Y)
+    ValueError: depth must be an integer >= 2; got 1
+sedyn.NetworkClassifier().fit(X, np.ones(40))
+    ValueError: the classifier needs at least two classes; got one class, 1.0
 sedyn.population_spectrum(X[0])
     ValueError: rows must be an array of shape (k, n) of at least 12 rows; got an array of shape (6,) and type float64
 sedyn.population_spectrum(np.ones((20, 6)))
     ValueError: rows: they must differ for a covariance to be estimated; the largest difference is 0
-sedyn.whiten(X[:5])
-    ValueError: too few rows to whiten: 5 rows for 6 columns; give more rows than columns
-sedyn.whiten(X, reference=X[:, :4])
-    ValueError: X has 6 columns and reference 4; they must be the same features
 sedyn.scale_target(np.ones(5))
     ValueError: the target is constant, there is nothing to learn
 # figures
@@ -605,46 +611,42 @@ sedyn.plot.kernel_heatmap(np.ones((4, 4, 2, 2)), entry=(0, 2))
     ValueError: entry (0, 2) lies outside the 2 x 2 entries of the kernel
 # the command line
 command("estimate", "absent.csv", "--target", "y")
-    SystemExit: exit status 2: sedyn: no file 'absent.csv'; give the path of a comma-separated file with a header
+    SystemExit: exit status 2: sedyn: no file 'absent.csv'; give the path of a text file of columns with a header
         line
 estimate("")
     SystemExit: exit status 2: sedyn: data.csv is empty; the first line must name the columns
-estimate("a;y\n1;2\n")
-    SystemExit: exit status 2: sedyn: data.csv has one column only, 'a;y'; expected several, separated by commas
 estimate("a,a,y\n1,2,3\n")
-    SystemExit: exit status 2: sedyn: data.csv names these columns more than once: 'a'; rename or remove them
+    SystemExit: exit status 2: sedyn: data.csv has different columns of one name: 'a'; rename or remove them
 estimate("a,b\n1,2\n")
     SystemExit: exit status 2: sedyn: data.csv has no column 'y'; choose the target among 'a', 'b'
 estimate("a,y\n")
     SystemExit: exit status 2: sedyn: data.csv has a header but no rows; add data below it
 estimate("a,y\n1,2\n1,2,3\n")
-    SystemExit: exit status 2: sedyn: row 3 of data.csv has 3 values; the header names 2 columns
-estimate("a,y\n1,tall\n")
-    SystemExit: exit status 2: sedyn: row 2, column 'y' of data.csv holds 'tall', not a finite number (1 such cells
-        in all); fill them in, or remove those rows or columns
+    SystemExit: exit status 2: sedyn: data.csv is not a table: row 3 has 3 values; the header names 2 columns; put
+        quotes around cells that hold a separator
 estimate("a,y\n1,NA\n")
-    SystemExit: exit status 2: sedyn: row 2, column 'y' of data.csv holds a missing value (1 such cells in all);
-        fill them in, or remove those rows or columns
+    SystemExit: exit status 2: sedyn: the target 'y' of data.csv has no values; choose another column
 estimate("a,y\n1,2\n1,3\n")
-    SystemExit: exit status 2: sedyn: constant columns 'a' in data.csv; remove them, they carry no information
+    SystemExit: exit status 2: sedyn: no feature is left in data.csv besides the target 'y': the others are
+        constant
 estimate("a,y\n1,2\n2,2\n")
     SystemExit: exit status 2: sedyn: the target 'y' is constant, there is nothing to learn; choose another column
 estimate("a,y\n1,2\n2,3\n")
-    SystemExit: exit status 2: sedyn: too few rows: 2 for 1 features; the estimate needs at least 20; add rows or
-        remove columns
+    SystemExit: exit status 2: sedyn: too few rows: 2; at least 10 are needed, a hundred or more are better
 estimate(TABLE, "--step-size", "-1")
-    SystemExit: exit status 2: sedyn: step_size must be a finite number >= 0, one per layer, an array (n_steps,
-        n_layers), or a function of t; got -1.0
+    SystemExit: exit status 2: python -m sedyn estimate: error: argument --step-size: must be auto or a positive number;
+        got -1
 estimate(TABLE, "--step-size", "1e9")
     SystemExit: exit status 2: sedyn: training diverged at step 1 (training error .., largest weight ..): the arrays
-        end at step 0; lower step_size or the scale of the initial weights (--step-size, here 1e+09)
-estimate(TABLE, "--n-steps", "many")
-    SystemExit: exit status 2: python -m sedyn estimate: error: argument --n-steps: invalid int value: 'many'
+        end at step 0; lower step_size or the scale of the initial weights (--step-size, here 1000000000.0)
+estimate(TABLE, "--max-steps", "many")
+    SystemExit: exit status 2: python -m sedyn estimate: error: argument --max-steps: invalid int value: 'many'
 estimate(TABLE, "--width", "0")
-    SystemExit: exit status 2: sedyn: widths must be at least two positive integers, the last one 1 (a scalar
-        output); got (0, 1)
+    SystemExit: exit status 2: sedyn: --width must be a positive integer; got 0
 estimate(TABLE, "--seed", "-1")
-    SystemExit: exit status 2: sedyn: expected non-negative integer
+    SystemExit: exit status 2: sedyn: --seed must be an integer, 0 or more; got -1
+command("predict", "absent", "absent.csv")
+    SystemExit: exit status 2: sedyn: no file 'absent'; give a model that `estimate --save` has written
 command("run", "--n-runs", "1")
     SystemExit: exit status 2: sedyn: --n-runs must be an integer >= 2; got 1
 command("run", "--n-features", "9")
@@ -720,6 +722,7 @@ def table(text):
 CASES = table(ROWS)
 # Public names without a row: results and parts of results, which sedyn makes itself.
 WITHOUT = {
+    "DataTable",
     "AssumptionWarning",
     "Candidate",
     "DiceRun",

@@ -1,95 +1,188 @@
-"""``python -m sedyn estimate``: the user's own table."""
+"""``python -m sedyn estimate`` and ``predict``: the user's own table."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from ..estimate import AssumptionWarning, augmented_gradient_descent, early_stop
-from ..model import Network, Training
-from ..tables import read_csv, scale_target, whiten
-from .printing import _print_table, _printed_steps, _stem
+from ..common import counted, integer
+from ..estimate import AssumptionWarning
+from ..tables import TableModel, baselines, describe_preparation, fit_table, read_table
+from .printing import _print_table, _printed_steps, _save
 
-WHITENING_ROWS = 4  # estimate: whiten from so many rows per column on
+FEWEST = 10  # rows
+FEW_CLASSES = 2  # a target of so many different numbers holds classes
 
 
 def estimate(args: argparse.Namespace) -> None:
-    table = read_csv(args.csv, args.target, groups=args.groups)
-    m, n = table.X.shape
-    if m < max(20, n):
-        raise ValueError(
-            f"too few rows: {m} for {n} features; the estimate needs at least {max(20, n)}; add rows or remove columns"
-        )
-    target = scale_target(table.y)
-    # whitening rows by their own covariance makes the estimate read low unless independent ones are several times the
-    # columns; and it hides which rows repeat others
-    whitened = m >= WHITENING_ROWS * n and table.groups is None and len(np.unique(table.X, axis=0)) == m
-    X = whiten(table.X, names=table.names) if whitened else (table.X - table.X.mean(axis=0)) / table.X.std(axis=0)
-    network = Network((args.width, 1), ("tanh", "identity"))
-    rng = np.random.default_rng(args.seed)
-    training = Training(args.step_size, args.n_steps)
-    with warnings.catch_warnings():  # printed below, from the result
-        warnings.simplefilter("ignore", AssumptionWarning)
-        run = augmented_gradient_descent(
-            network,
-            training,
-            network.init(n, rng=rng),
-            X,
-            target.labels,
-            unlabelled=None if whitened else X,
-            groups=table.groups,
-            rng=rng,
-        )
-    if run.status == "diverged":
-        raise ValueError(f"{run.message} (--step-size, here {args.step_size:g})")
-    assert run.estimated_error is not None and run.estimated_stderr is not None
-    kind = "two values, as -1 and +1" if target.binary else "standardised"
-    print(
-        f"{args.csv}: {m} rows, {n} features ({'whitened' if whitened else 'standardised'}), "
-        f"target {table.target!r} ({kind}), {run.n_groups} independent {'groups' if run.n_groups != m else 'rows'}\n"
-        f"Mean squared errors; last, the estimate as a root mean square in units of {table.target!r}\n"
-    )
-    shown = _printed_steps(len(run.train_error))
-    root = target.scale * np.sqrt(run.estimated_error)
-    _print_table(
-        ("t", "training", "estimated", "std. error", "root mean sq."),
-        (5, 11, 11, 12, 15),
-        ("d", ".4f", ".4f", ".4f", ".4g"),
-        [shown, run.train_error[shown], run.estimated_error[shown], run.estimated_stderr[shown], root[shown]],
-    )
-    stop = early_stop(run)
-    best = stop.step
-    print(
-        f"\nBest stopping time: t = {best}, estimated generalization error {stop.error:.4f} +- {stop.stderr:.4f}: "
-        f"root mean square {root[best]:.4g} in units of {table.target!r}"
-        f"\nWithin one standard error of it from t = {stop.cautious_step} on."
-    )
-    for text in run.warnings:
-        print(f"Caution: {text}.")
-    if run.message:
-        print(run.message)
-    if table.groups is None and run.n_groups < m:
-        print(f"{m - run.n_groups} rows repeat others exactly; a row and its repeats were left out together.")
-    if table.groups is not None and run.n_groups == m:
-        print("Every row is a group of its own: --groups changes nothing.")
-    if best == len(run.train_error) - 1 > 0:
-        print("The estimate still falls at the last step; a larger --n-steps may do better.")
-    if not whitened:
-        needed = f"{WHITENING_ROWS} independent rows for each of the {n} columns"
-        print(f"Not whitened: that needs {needed}. Their spectrum was estimated.")
+    from ..tables import NetworkClassifier, NetworkRegressor
 
+    for value, flag in ((args.width, "--width"), (args.max_steps, "--max-steps")):
+        integer(value, flag)
+    integer(args.seed, "--seed", 0)
+    picture = args.output or f"{_title(args.csv)}_estimate.png"
+    for path, flag in ((picture, "--output"), (args.save, "--save")):
+        if path:
+            _require_writable(path, flag)
+    table = read_table(args.csv, args.target, groups=args.groups)
+    if len(table.y) < FEWEST:
+        raise ValueError(f"too few rows: {len(table.y)}; at least {FEWEST} are needed, a hundred or more are better")
+    classes = table.y.dtype.kind not in "fiu" or len(np.unique(table.y)) <= FEW_CLASSES
+    if args.task != "auto":
+        classes = args.task == "classes"
+        if not classes and table.y.dtype.kind not in "fiu":
+            raise ValueError(f"the target {table.target!r} holds texts, which --task numbers cannot predict")
+    kind = "classes" if classes else "numbers"
+    print(f"{args.csv}: {counted(len(table.y), 'row')}, {counted(len(table.names), 'feature')}, "
+          f"target {table.target!r} ({kind})")  # fmt: skip
+    for remark in table.remarks:
+        print(f"  {remark}")
+    sys.stdout.flush()
+    options = {"width": args.width, "step_size": args.step_size, "max_steps": args.max_steps, "random_state": args.seed}
+    network = (NetworkClassifier if classes else NetworkRegressor)(**options)
+    with warnings.catch_warnings():  # printed below, from the model
+        warnings.simplefilter("ignore", AssumptionWarning)
+        model = fit_table(table, network)
+    for line in describe_preparation(model.pipeline["columns"], table.X):
+        print(f"  {line}")
+    runs = network.run_ if isinstance(network.run_, tuple) else (network.run_,)
+    if any(run.status == "diverged" for run in runs):
+        raise ValueError(f"{runs[0].message} (--step-size, here {args.step_size})")
+    n_groups, best = runs[0].n_groups or len(table.y), network.best_step_
+    _print_curve(network, runs, classes)
+    print(f"\nBest stopping time: t = {best}.", _reported(network, table, classes))
+    print(
+        "\nThe same measure beside the obvious, cross-validated:"
+        if classes
+        else "\nBeside the obvious, cross-validated:"
+    )
+    _print_baselines(network, model, table, classes)
+    for text in network.warnings_:
+        print(f"Caution: {text}.")
+    if table.groups is None and n_groups < len(table.y):
+        print(f"{len(table.y) - n_groups} rows repeat others exactly; a row and its repeats were left out together.")
+    if table.groups is not None and n_groups == len(table.y):
+        print("Every row is a group of its own: --groups changes nothing.")
+    elif table.groups is not None:
+        print(f"{n_groups} groups were left out one by one.")
+    if args.save:
+        print(f"Wrote {model.save(args.save)}; python -m sedyn predict {args.save} NEW.csv")
+    print(f"Wrote {_picture(network, runs, table, classes, picture)}")
+
+
+def predict(args: argparse.Namespace) -> None:
+    if args.output:
+        _require_writable(args.output, "--output")
+    found, remarks = TableModel.load(args.model).predict(args.csv)
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    found.to_csv(args.output or sys.stdout, index=False)
+
+
+def _title(source: str) -> str:
+    name = "stdin" if source == "-" else Path(source).name
+    for suffix in (".gz", ".bz2", ".xz", ".zip"):
+        name = name.removesuffix(suffix)
+    return Path(name).stem
+
+
+def _require_writable(path: str, flag: str) -> None:
+    """OSError, before anything is computed, when nothing can be written there."""
+    at = Path(path)
+    folder = at.parent
+    if at.is_dir():
+        raise OSError(f"{flag} {path} is a folder; name a file")
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(at if at.exists() else folder, os.W_OK):
+        raise OSError(f"{flag}: cannot write {path}; choose a place of yours")
+
+
+def _print_curve(network, runs, classes: bool) -> None:
+    shown = _printed_steps(len(network.estimated_error_))
+    shown = np.union1d(shown, [min(network.best_step_, shown[-1])])
+    if classes:
+        train = sum(run.train_metrics[: len(network.estimated_error_), 0] for run in runs)
+    else:
+        train = network.target_scale_**2 * runs[0].train_error
+    print(f"\n{'Log losses' if classes else 'Mean squared errors'} along training\n")
+    _print_table(
+        ("t", "training", "estimated", "std. error"),
+        (5, 12, 12, 12),
+        ("d", ".4g", ".4g", ".2g"),
+        [shown, train[shown], network.estimated_error_[shown], network.estimated_stderr_[shown]],
+    )
+
+
+def _reported(network, table, classes: bool) -> str:
+    score, spread = network.estimated_score_, network.estimated_score_stderr_
+    if classes:
+        loss = network.estimated_error_at_best_
+        return f"Estimated on new rows: error rate {1 - score:.3g} ± {spread:.2g}, log loss {loss:.3g}."
+    error = np.sqrt(network.estimated_error_at_best_)
+    return (
+        f"Estimated on new rows: R^2 {score:.3g} ± {spread:.2g}; "
+        f"root mean square error {error:.4g} in units of {table.target!r}."
+    )
+
+
+def _print_baselines(network, model, table, classes: bool) -> None:
+    """The network's error beside those of a constant and of a linear model, and what follows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of solvers that stop early
+        losses = baselines(model.pipeline["columns"].transform(table.X), table, classes)
+    n = min(network.best_step_, len(network.estimated_stderr_) - 1)
+    rows = [("the network, estimated", network.estimated_error_at_best_, network.estimated_stderr_[n])]
+    rows += [(name, loss.mean(), loss.std() / np.sqrt(len(loss))) for name, loss in losses.items()]
+    for name, error, stderr in rows:
+        print(f"  {name:28s}{error:12.4g} ± {stderr:.2g}")
+    if classes and len(network.classes_) > 2:
+        print("  (the network's: sum over one class against the rest, not comparable with the others)")
+        return
+    (_, own, stderr), (constant, nothing, _), (linear, simple, other) = rows
+    between = np.hypot(stderr, other)
+    if own > nothing - stderr:
+        print(
+            f"The network is no better than {constant}: these columns say little about {table.target!r}, or the rows "
+            "are few."
+        )
+    elif own < simple - between:
+        print(f"The network is better than {linear}.")
+    elif own > simple + between:
+        print(f"{linear.capitalize()} is better here: use it.")
+    else:
+        print(f"{linear.capitalize()} is as good within the errors, and simpler.")
+
+
+def _picture(network, runs, table, classes: bool, output: str) -> str:
     import matplotlib.pyplot as plt
 
     from ..show import plot
 
+    curve, stderr, best = network.estimated_error_, network.estimated_stderr_, network.best_step_
+    if classes:
+        train = sum(run.train_metrics[: len(curve), 0] for run in runs)
+    else:
+        train = network.target_scale_**2 * runs[0].train_error
     with plt.style.context(plot.STYLE):
         fig, ax = plt.subplots()
-        plot.estimated_error(run, ax=ax)
-        ax.set_title(f"{table.target}: training error and estimated generalization error", parse_math=False)
-    ax.set_ylabel("mean squared error (target standardised)" if not target.binary else "mean squared error (target ±1)")
-    paths = plot.save(fig, _stem(args.output or f"{Path(args.csv).stem}_estimate.png"))
+        steps = np.arange(len(curve))
+        ax.plot(steps, train, label="training")
+        (line,) = ax.plot(steps, curve, label="estimated on new rows")
+        ax.fill_between(steps, curve - stderr, curve + stderr, color=line.get_color(), alpha=0.2, lw=0)
+        if best < len(curve):
+            at_end = best == len(curve) - 1
+            label = f"best stopping time, t = {best}" + (", the last step" if at_end else "")
+            ax.plot(best, curve[best], "*", ms=14, color=line.get_color(), label=label, clip_on=False)
+        top = max(train[0], curve[0])
+        ax.set(xlabel="step t", ylabel="log loss" if classes else "mean squared error", ylim=(0, 1.3 * top))
+        ax.set_title(f"{table.target}: training and estimated error", parse_math=False)
+        ax.legend()
+    written = _save(fig, output)
     plt.close(fig)
-    print(f"Wrote {paths[0]} and {paths[1]}")
+    return written

@@ -12,7 +12,6 @@ from ..common import Array, integer, z_scores
 from ..estimate import AssumptionWarning, augmented_gradient_descent
 from ..model import Network, Overlaps, SingleIndex, Training, random_signal
 from ..runs import Simulation, Trajectory, simulate
-from ..tables import whiten
 from ..theory import Evolution, state_evolution
 from .printing import _print_table, _printed_steps, _save
 
@@ -31,9 +30,9 @@ def simulate_and_predict(n_features: int, n_runs: int, rng) -> tuple[Evolution, 
 
 
 def load_digits() -> tuple[Array, Array, int]:
-    """scikit-learn's digits: whitened pixels, parity of the digit (even +1, odd -1), and the number of pixels dropped.
+    """scikit-learn's digits: standardised pixels, parity of the digit (even +1, odd -1), number of pixels dropped.
 
-    Pixels whose standard deviation is below half a grey level of the 16 hardly vary, and whitening would blow them up.
+    Pixels whose standard deviation is below half a grey level of the 16 hardly vary, and scaling would blow them up.
     """
     try:
         from sklearn.datasets import load_digits as load
@@ -41,19 +40,24 @@ def load_digits() -> tuple[Array, Array, int]:
         raise ImportError('the digits come with scikit-learn; install it with: pip install "sedyn[data]"') from None
     pixels, digit = load(return_X_y=True)
     varied = pixels.std(axis=0) >= 0.5
-    return whiten(pixels[:, varied]), np.where(digit % 2 == 0, 1.0, -1.0), int(np.sum(~varied))
+    pixels = pixels[:, varied]
+    return (
+        (pixels - pixels.mean(axis=0)) / pixels.std(axis=0),
+        np.where(digit % 2 == 0, 1.0, -1.0),
+        int(np.sum(~varied)),
+    )
 
 
 def train_on_digits(X: Array, y: Array, rng) -> Trajectory:
     """One run on `N_TRAIN` random rows that estimates its own error; the other rows are only scored."""
-    network, training = Network((3, 1), ("tanh", "identity")), Training(step_size=0.1, n_steps=40)
+    network, training = Network((3, 1), ("tanh", "identity")), Training(step_size=(0.07, 0.1), n_steps=40)
     order = rng.permutation(len(y))
     train, held_out = order[:N_TRAIN], order[N_TRAIN:]
     weights = network.init(X.shape[1], rng=rng)
     with warnings.catch_warnings():  # printed from the result
         warnings.simplefilter("ignore", AssumptionWarning)
         return augmented_gradient_descent(
-            network, training, weights, X[train], y[train], test=(X[held_out], y[held_out])
+            network, training, weights, X[train], y[train], test=(X[held_out], y[held_out]), unlabelled=X
         )
 
 
@@ -94,8 +98,8 @@ def run(args: argparse.Namespace) -> None:
     shown = _printed_steps(len(blind.train_error))
     print(
         f"\nReal data: scikit-learn's digits, {digits.shape[1]} pixels ({n_dropped} constant or nearly constant ones "
-        f"dropped), whitened\nover all {len(digits)} rows without their labels; label: parity as +1 or -1; "
-        f"{N_TRAIN} training rows, the others held out\n"
+        f"dropped), standardised\nover all {len(digits)} rows without their labels, which also tell the covariance;\n"
+        f"label: parity as +1 or -1; {N_TRAIN} training rows, the others held out\n"
     )
     _print_table(
         ("t", "training", "estimated", "held-out", "std. error of the estimate"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from ..common import Array
@@ -19,11 +17,6 @@ def _print_table(header, widths, formats, columns) -> None:
     print("".join(f"{name:>{width}}" for name, width in zip(header, widths, strict=True)))
     for row in zip(*columns, strict=True):
         print("".join(f"{format(v, f):>{width}}" for v, f, width in zip(row, formats, widths, strict=True)))
-
-
-def _stem(output: str) -> Path:
-    path = Path(output)
-    return path.with_suffix("") if path.suffix.lower() in (".png", ".svg", ".pdf", ".jpg") else path
 
 
 def _save(fig, output: str) -> str:

@@ -47,6 +47,8 @@ class Noun:
 
 def brief(value) -> str:
     """A value in a few words: arrays by their shape, functions by their name."""
+    if hasattr(value, "columns"):  # pandas
+        return f"table {value.shape}"
     if isinstance(value, np.ndarray):
         return f"{value:.4g}" if value.ndim == 0 else f"array {value.shape}"
     if isinstance(value, (tuple, list)):
@@ -64,6 +66,8 @@ def same(one, other) -> bool:
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         one, other = np.asarray(one), np.asarray(other)
         return one.shape == other.shape and bool(np.all((one == other) | ((one != one) & (other != other))))
+    if hasattr(one, "equals") or hasattr(other, "equals"):  # pandas
+        return type(one) is type(other) and bool(one.equals(other))
     if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other) or (one != one and other != other)

@@ -69,18 +69,6 @@ def check_assumptions(
             )
             + ("" if groups.kappa is not None else " (if rows belong together, name their groups: links look the same)")
         )
-    # rows have nearly equal norms: relative variance 2 tr Sigma^2 / (tr Sigma)^2 for Gaussian features
-    excess = norms.var() / norms.mean() ** 2 / (2 * second / (n * mean**2))
-    if excess > 4 and norms.var() / norms.mean() ** 2 > 0.08 or norms.max() > 6 * norms.mean() * (1 + 10 / n):
-        found.append(
-            f"leverage: the norms of the rows vary {excess:.1f} times more than independent features allow "
-            f"(largest over mean {norms.max() / norms.mean():.1f}); remove or clip outlying rows or features"
-        )
-    largest = np.max(np.maximum(X.max(axis=0), -X.min(axis=0)) / np.where(scale > 0, scale, 1))
-    if largest > 3 * np.sqrt(2 * np.log(X.size)):
-        found.append(
-            f"heavy tails: a feature lies {largest:.0f} standard deviations out; transform or clip it (ranks, log)"
-        )
     centred = np.square(y - y.mean())
     if centred.max() > 0.1 * centred.sum() and m >= 30:
         found.append("heavy tails: one label carries more than a tenth of the labels' variance; transform the labels")

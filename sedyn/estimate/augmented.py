@@ -16,6 +16,7 @@ from .spectrum import spectrum_of
 
 MARGIN = 0.25  # of the variance that comes through the weights, in runs of up to LONG steps
 TOLERANCE = 3e-2  # of the basis of gradients; smaller ones let more noise in
+TENTH = 0.1  # of the estimate: a row that carries more is named
 TURNED, FLAT = 1.03, 1.003  # of the least estimate: it has risen; it has not fallen since two thirds of the run
 UNIT = Loss("output", lambda f, y: np.ones_like(f))  # its gradients are those of the output itself
 
@@ -85,9 +86,9 @@ def augmented_gradient_descent(
     -------
     Trajectory
         With `estimated_error` (T'+1,), the estimated mean squared error on fresh rows at every step; its standard
-        error `estimated_stderr`; `estimated_metrics`; `left_out`; `n_groups`; and `warnings`, also issued as `AssumptionWarning`,
-        where the data violate what the estimate assumes (few rows, heavy tails, high leverage, a covariance that is not
-        the one given, rows that seem linked).
+        error `estimated_stderr`; `estimated_metrics`; `left_out`; `n_groups`; and `warnings`, also issued as
+        `AssumptionWarning`, where the data violate what the estimate assumes (few rows, heavy tails, a covariance that
+        is not the one given, rows that seem linked) or it is uncertain.
 
     Raises
     ------
@@ -204,14 +205,9 @@ def augmented_gradient_descent(
         # products of linked rows say nothing of the covariance
         found = check_assumptions(X, y, spectrum, related, n_small, np.inf if links else precision)
     found += [links] if links else []
-    # DEBUG
-    u_, mem_, V_ = at_best
-    r_ = np.einsum("ij,ij->i", X, X); r_ = r_ / max(r_.mean(), 1e-300)
-    sc_ = metrics.scorers[watched]
-    alt_ = sc_(network.output(fresh_scale * (u_ - r_ * mem_), V_), y)
-    now_ = sc_(kept, y)
-    global DEBUG
-    DEBUG = float(np.mean(alt_) - np.mean(now_)), float(np.std(alt_ - now_) / np.sqrt(len(y))), float(np.mean(now_)), float(now_.max() / now_.sum())
+    found += _judged(
+        network, metrics.scorers[watched], X, y, kept, at_best, sample_weight, fresh_scale, estimates[0][watched]
+    )
     loose = np.flatnonzero(stderr[:, watched] > 0.25 * estimated[:, watched])
     if len(loose) and (loose[0] <= best_step or not until_turned):  # beyond it only the turn is looked for
         found.append(f"the estimate is uncertain by more than 25 % at step {loose[0]}; use more rows or stop earlier")
@@ -230,6 +226,32 @@ def augmented_gradient_descent(
         n_groups=related.n_groups,
         warnings=tuple(found),
     )
+
+
+def _judged(network, score, X, y, kept, at_best, weight, fresh_scale, at_start) -> list[str]:
+    """What moves the estimate at the best step: one row by a tenth, or the lengths of the rows by a fifth.
+
+    A row of |x|^2 / n above the average owes more to itself by that factor.
+    """
+    u, memory, small = at_best
+    weight = 1.0 if weight is None else weight
+    with np.errstate(over="ignore", invalid="ignore"):
+        losses = weight * score(kept, y)
+        norms = np.einsum("ij,ij->i", X, X)
+        scaled = network.output(fresh_scale * (u - norms / max(norms.mean(), 1e-300) * memory), small)
+        moved = float(np.sum(weight * score(scaled, y)) / max(losses.sum(), 1e-300)) - 1
+    found = []
+    if losses.max() > max(TENTH, 12 / len(y)) * losses.sum() and losses.mean() < 0.95 * at_start:
+        found.append(
+            f"heavy tails: one row carries {losses.max() / losses.sum():.0%} of the estimated error; fresh rows may be "
+            "far worse, or far better; look at it, or transform the labels"
+        )
+    if abs(moved) > 2 * TENTH:
+        found.append(
+            f"leverage: rows differ in length, and what they owe to themselves changes the estimate by {moved:+.0%} "
+            "when it is scaled by that; remove or clip outlying rows or features"
+        )
+    return found
 
 
 def _turned(curve: list[float], best_step: int) -> bool:

@@ -131,8 +131,8 @@ def _missing(label) -> bool:
 def repeats(X: Array) -> Array | None:
     """Which rows are equal: one number (m,) for equal rows; None when only chance makes some of them so."""
     m = len(X)
-    seen: dict[bytes, int] = {}
-    same = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in X + 0.0])  # which makes 0 of -0
+    seen: dict[int, int] = {}
+    same = np.array([seen.setdefault(hash((row + 0.0).tobytes()), len(seen)) for row in X])  # + 0.0 makes 0 of -0
     sizes = np.bincount(same)
     pairs = float(np.sum(sizes * (sizes - 1.0)) / 2)
     if not pairs:

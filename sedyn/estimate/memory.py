@@ -27,7 +27,7 @@ from .spectrum import Spectrum
 NUDGE = 0.15  # of what leaving out rows does: less is noisy at kinks, more widens the law of U (theory 5)
 NUDGED_ROWS = 3500  # in all reruns together: the bias of the estimate, of order 1 / rows, is then a few percent of it
 LONG = 60  # steps, beyond which that bias grows
-ROOM = 32  # directions to make room for at a time
+ROOM, ROOM_ROWS = 32, 400_000  # directions to make room for at a time, and fewer for many rows
 
 
 class NudgedMemory:
@@ -154,7 +154,7 @@ class NudgedMemory:
                 f"the memory of {self.m} rows along {K} directions, with n_reruns = {self.P},",
                 "lower n_steps, the width or n_reruns, or raise tolerance",
             )
-            more = np.zeros((*old.shape[:2], max(ROOM, born, K // 4), self.m), np.float32)
+            more = np.zeros((*old.shape[:2], max(min(ROOM, 1 + ROOM_ROWS // self.m), born, K // 4), self.m), np.float32)
             self._zeta = np.concatenate([old, more], axis=2)
         known, new = np.split(self._zeta[:, :, :K], [K - born], axis=2)
         fresh = self.rng.standard_normal(new.shape, np.float32)

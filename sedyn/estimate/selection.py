@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from ..common import Array, counted, generator, instance, progress, shown
+from ..common import Array, Noun, counted, generator, instance, progress, shown
 from ..model import Network, Training, Weights
 from ..runs import Trajectory, validate_rows
 from .assumptions import AssumptionWarning
@@ -58,7 +59,8 @@ def early_stop(run: Trajectory) -> Stop:
     return Stop(best, error, stderr, cautious, float(run.estimated_error[cautious]))
 
 
-class Candidate(NamedTuple):
+@dataclass(frozen=True, eq=False, repr=False)
+class Candidate(Noun):
     """One configuration that `tune` has trained."""
 
     network: Network
@@ -144,8 +146,9 @@ def tune(
     Returns
     -------
     Ranking
-        A list of `Candidate`, sorted by `error`, with the `error` and `stderr` to report for the first; a configuration that diverged keeps what it reached, one that failed
-        comes last with its message. When interrupted, those that are done.
+        A list of `Candidate`, sorted by `error`, with the `error` and `stderr` to report for the first; a
+        configuration that diverged keeps what it reached, one that failed comes last with its message.
+        When interrupted, those that are done.
 
     Raises
     ------
@@ -199,7 +202,9 @@ def tune(
     ranked = sorted(done, key=lambda c: c.error)
     trained = [c for c in ranked if c.left_out is not None]
     losses = np.array([np.square(c.left_out - y) for c in trained])
-    return Ranking(ranked, optimism(losses, np.array([c.error for c in trained]), np.array([c.stderr for c in trained])))
+    return Ranking(
+        ranked, optimism(losses, np.array([c.error for c in trained]), np.array([c.stderr for c in trained]))
+    )
 
 
 def optimism(losses: Array, errors: Array, stderrs: Array) -> float:

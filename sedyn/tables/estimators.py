@@ -13,15 +13,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ..common import Array, shown
+from ..common import Array, integer, shown
 from ..estimate import UNSTEADY, AssumptionWarning, augmented_gradient_descent, group_numbers, optimism, repeats
 from ..model import Network, Small, Training, Weights
 from ..runs import Trajectory
 
 AUTO = {"width": (2, 5, 10), "depth": (2, 3), "activation": ("tanh", "relu"), "init_scale": (0.1, 1.0)}
-STEP = 0.5  # of the step at which the direction of largest curvature is learned at once
+STEP = 0.25  # of the step at which the direction of largest curvature is learned at once
 HALVINGS = 6  # of the step size, where training becomes unsteady
 CURVATURE_ROWS = 4000
+RERUNS, FEW, TOLERANCE = 8, 3000, 0.06  # at least so many below so many rows: real features ask for long runs
 RARE = 5  # rows that must differ from a column's most frequent value
 SPECTRUM_ROWS = 12
 
@@ -36,7 +37,7 @@ class _Network(BaseEstimator):
         activation="tanh",
         *,
         step_size="auto",
-        max_steps=500,
+        max_steps=1000,
         init_scale=0.1,
         random_state=None,
     ):
@@ -68,9 +69,15 @@ class _Network(BaseEstimator):
             X, y, index = X[first], y[first], None if index is None else index[first]
         elif sample_weight is not None:  # in the order that merged rows would have: what is random falls on the same
             order = np.lexsort(whole.T[::-1])
-            X, y, sample_weight, index = X[order], y[order], sample_weight[order], None if index is None else index[order]
+            X, y, sample_weight, index = (
+                X[order],
+                y[order],
+                sample_weight[order],
+                None if index is None else index[order],
+            )
         if sample_weight is not None and np.ptp(sample_weight) <= 1e-12 * sample_weight.max():
             sample_weight = None
+        del whole
         share = np.full(len(X), 1 / len(X)) if sample_weight is None else sample_weight / sample_weight.sum()
         self.mean_ = share @ X
         with np.errstate(over="ignore", invalid="ignore"):
@@ -90,13 +97,18 @@ class _Network(BaseEstimator):
         given = {name: getattr(self, name) for name in AUTO}
         choices = [AUTO[name] if isinstance(v, str) and v == "auto" else (v,) for name, v in given.items()]
         seed = check_random_state(self.random_state).randint(2**31)
-        fits = [self._try(X, y, weight, groups, loss, start, metrics, monitor, point, seed) for point in product(*choices)]
+        fits = [
+            self._try(X, y, weight, groups, loss, start, metrics, monitor, point, seed) for point in product(*choices)
+        ]
         best = min(fits, key=lambda fit: fit.error)
-        best.optimism = optimism(*(np.array([getattr(fit, name) for fit in fits]) for name in ("losses", "error", "stderr")))
+        best.optimism = optimism(
+            *(np.array([getattr(fit, name) for fit in fits]) for name in ("losses", "error", "stderr"))
+        )
         return best
 
     def _try(self, X, y, weight, groups, loss, start, metrics, monitor, point, seed) -> _Fit:
         width, depth, activation, scale = point
+        width, depth = integer(width, "width"), integer(depth, "depth", 2)
         network = Network((width,) * (depth - 1) + (1,), (activation,) * (depth - 1) + ("identity",), bias=True)
         rng = np.random.default_rng(seed)
         weights = network.init(X.shape[1], scale=(scale,) + (1.0,) * (depth - 1), rng=rng)
@@ -123,6 +135,8 @@ class _Network(BaseEstimator):
                     metrics=metrics,
                     monitor=monitor,
                     until_turned=True,
+                    n_reruns=max(RERUNS, 3500 // len(X)) if len(X) < FEW else None,
+                    tolerance=TOLERANCE,
                     rng=np.random.default_rng(seed),
                 )
             unsteady = run.status == "diverged" or any(text.endswith(UNSTEADY) for text in run.warnings)
@@ -135,9 +149,9 @@ class _Network(BaseEstimator):
         """Set the attributes that both kinds share."""
         runs = [fit.run for fit in fits]
         self.run_ = runs[0] if len(runs) == 1 else tuple(runs)
-        self.network_ = fits[0].network if len(fits) == 1 else tuple(fit.network for fit in fits)
+        self.networks_, self.weights_ = tuple(fit.network for fit in fits), tuple(run.stopped for run in runs)
         self.estimated_error_, self.estimated_stderr_ = curve, stderr
-        self.best_step_ = max(run.best_step for run in runs)
+        self.best_step_ = max(int(run.best_step or 0) for run in runs)
         self.n_iter_ = max(len(run.train_error) - 1 for run in runs)
         found = [text for run in runs for text in run.warnings] + list(warned)
         if self.n_iter_ >= self.max_steps and self.best_step_ == self.n_iter_ > 0:
@@ -180,8 +194,8 @@ class NetworkRegressor(RegressorMixin, _Network):
     activation : str or "auto"
         Of the hidden layers, as for `Network`.
     step_size : float or "auto"
-        "auto": half of the inverse of the largest curvature of the loss at the start, and less where training turns
-        out to be unsteady.
+        "auto": a quarter of the inverse of the largest curvature of the loss at the start, and less where training
+        turns out to be unsteady.
     max_steps : int
         A guard: training ends once the estimated error has turned or no longer falls.
     init_scale : float or "auto"
@@ -239,13 +253,12 @@ class NetworkRegressor(RegressorMixin, _Network):
         self.estimated_score_stderr_ = fit.stderr
         self.estimated_error_at_best_ = square * (fit.error + fit.optimism)
         self._report([fit], square * fit.curve, square * fit.stderrs)
-        self.weights_ = fit.run.stopped
         return self
 
     def predict(self, X):
         """Predicted numbers (m,) for rows X (m, n)."""
         X = self._standard(X)
-        return self.target_mean_ + self.target_scale_ * self.network_.predict(self.weights_, X)
+        return self.target_mean_ + self.target_scale_ * self.networks_[0].predict(self.weights_[0], X)
 
 
 class NetworkClassifier(ClassifierMixin, _Network):
@@ -288,7 +301,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
         check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"the classifier needs at least two classes; got one class, {self.classes_[0]!r}")
+            raise ValueError(f"the classifier needs at least two classes; got one class, {self.classes_[0]}")
         X, numbers, weight, groups, share = self._prepare(X, numbers.astype(float), sample_weight, groups)
         if np.ptp(numbers) == 0:
             raise ValueError("the classifier needs at least two classes; all rows of positive weight are of one class")
@@ -299,26 +312,24 @@ class NetworkClassifier(ClassifierMixin, _Network):
             rate = np.clip(share @ (y > 0), 1 / (2 + len(y)), 1 - 1 / (2 + len(y)))
             fits.append(self._train(X, y, weight, groups, "logistic", special.logit(rate), ("logistic",), "logistic"))
         reached = min(len(fit.curve) for fit in fits)
-        curve = sum(fit.curve[:reached] for fit in fits)
-        stderr = sum(fit.stderrs[:reached] for fit in fits)
-        left_out = np.stack([fit.run.left_out for fit in fits])
+        curve = np.sum([fit.curve[:reached] for fit in fits], axis=0)
+        stderr = np.sum([fit.stderrs[:reached] for fit in fits], axis=0)
+        left_out = np.array([fit.run.left_out for fit in fits])
         right = numbers == (left_out[0] > 0 if len(fits) == 1 else left_out.argmax(axis=0))
         self.estimated_score_ = float(share @ right)
-        counted = 1 / float(share @ share) if fits[0].run.n_groups == len(X) else fits[0].run.n_groups
+        n_groups = fits[0].run.n_groups or len(X)
+        counted = 1 / float(share @ share) if n_groups == len(X) else n_groups
         rate = np.clip(self.estimated_score_, 1 / (counted + 2), 1 - 1 / (counted + 2))
         self.estimated_score_stderr_ = float(np.sqrt(rate * (1 - rate) / counted))
         self.estimated_error_at_best_ = sum(fit.error + fit.optimism for fit in fits)
         self._report(fits, curve, stderr)
-        self.weights_ = fits[0].run.stopped if len(fits) == 1 else tuple(fit.run.stopped for fit in fits)
         return self
 
     def decision_function(self, X):
         """Outputs of the network: log odds of the second class (m,), or one against the rest (m, classes)."""
         X = self._standard(X)
-        if len(self.classes_) == 2:
-            return self.network_.predict(self.weights_, X)
-        pairs = zip(self.network_, self.weights_, strict=True)
-        return np.column_stack([network.predict(weights, X) for network, weights in pairs])
+        outputs = [network.predict(of, X) for network, of in zip(self.networks_, self.weights_, strict=True)]
+        return outputs[0] if len(outputs) == 1 else np.column_stack(outputs)
 
     def predict_proba(self, X):
         """Probabilities of the classes, (m, classes)."""
@@ -338,7 +349,7 @@ def _mode_count(column: Array) -> int:
 
 
 def largest_curvature(network: Network, weights: Weights, X: Array, y: Array, loss, sample_weight=None) -> float:
-    """Largest eigenvalue of the Hessian of the mean training loss in all weights, by Lanczos on differences of gradients."""
+    """Largest eigenvalue of the Hessian of the mean training loss in all weights, by Lanczos."""
     chosen = np.random.default_rng(0).permutation(len(X))[:CURVATURE_ROWS]
     X, y = X[chosen], y[chosen]
     weight = None if sample_weight is None else sample_weight[chosen] / sample_weight[chosen].mean()
