@@ -567,14 +567,14 @@ sedyn.read_table("absent.csv", "y")
 sedyn.read_table(written("data.csv", TABLE), "price")
     ValueError: data.csv has no column 'price'; choose the target among 'a', 'y'
 sedyn.fit_table(X, sedyn.NetworkRegressor())
-    TypeError: table must be a sedyn.DataTable; got an array of shape (40, 6) and type float64
+    TypeError: table must be a sedyn.DataTable; got an array of shape (20, 6) and type float64
 sedyn.TableModel.load("absent")
     FileNotFoundError: no file 'absent'; give a model that `estimate --save` has written
 sedyn.TableModel.load(written("model", "text"))
     ValueError: model is no model that `estimate --save` has written (File is not a zip file)
 sedyn.NetworkRegressor(depth=1).fit(X, Y)
     ValueError: depth must be an integer >= 2; got 1
-sedyn.NetworkClassifier().fit(X, np.ones(40))
+sedyn.NetworkClassifier().fit(X, np.ones(20))
     ValueError: the classifier needs at least two classes; got one class, 1.0
 sedyn.population_spectrum(X[0])
     ValueError: rows must be an array of shape (k, n) of at least 12 rows; got an array of shape (6,) and type float64

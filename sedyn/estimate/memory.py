@@ -57,7 +57,9 @@ class NudgedMemory:
         """`small` are the weights to begin with, for their size; `centred`: the columns of X have mean 0 over these
         rows, so that a constant gradient moves nothing."""
         m, q, nodes = len(y), network.widths[0], len(spectrum.nodes)
-        few = np.sqrt(m * groups.count) * max(1.0, m / n_features / 2)  # little memory asks for few
+        few = np.sqrt(m * groups.count)
+        if nodes == 1:
+            few *= max(1.0, m / n_features / 2)  # little memory asks for few, unless large eigenvalues carry it
         P = n_reruns or max(2, int(NUDGED_ROWS * np.sqrt(max(1.0, rule.n_steps / LONG)) / few))
         require_memory(8.0 * P * m * (q + 1), f"n_reruns = {P} reruns of {m} rows", "lower n_reruns")
         self.network, self.rule, self.spectrum, self.tolerance = network, rule, spectrum, tolerance

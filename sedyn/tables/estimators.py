@@ -24,7 +24,8 @@ HALVINGS = 6  # of the step size, where training becomes unsteady
 CURVATURE_ROWS = 4000
 RERUNS, FEW, TOLERANCE = 8, 3000, 0.06  # at least so many below so many rows: real features ask for long runs
 RARE = 5  # rows that must differ from a column's most frequent value
-SPECTRUM_ROWS = 12
+SPECTRUM_ROWS = 12, 20_000  # fewer say nothing of it, more say no more
+LARGE = 4_000_000  # numbers in X, from which on single precision will do
 
 
 class _Network(BaseEstimator):
@@ -118,8 +119,10 @@ class _Network(BaseEstimator):
         if auto and self.step_size != "auto":
             raise ValueError(f"step_size must be 'auto' or a positive number; got {shown(self.step_size)}")
         step = STEP / largest_curvature(network, weights, X, y, loss, weight) if auto else self.step_size
-        n_rows = len(X) if groups is None else len(np.unique(groups))
-        unlabelled = X if n_rows >= SPECTRUM_ROWS and np.ptp(X, axis=0).any() else None
+        alone = np.arange(len(X)) if groups is None else np.unique(groups, return_index=True)[1]
+        unlabelled = X if len(alone) >= SPECTRUM_ROWS[0] and np.ptp(X, axis=0).any() else None
+        if len(alone) > SPECTRUM_ROWS[1]:
+            unlabelled = X[np.random.default_rng(0).choice(alone, SPECTRUM_ROWS[1], replace=False)]
         for _ in range(HALVINGS):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", AssumptionWarning)
@@ -137,6 +140,7 @@ class _Network(BaseEstimator):
                     until_turned=True,
                     n_reruns=max(RERUNS, 3500 // len(X)) if len(X) < FEW else None,
                     tolerance=TOLERANCE,
+                    dtype=np.float32 if X.size > LARGE else np.float64,
                     rng=np.random.default_rng(seed),
                 )
             unsteady = run.status == "diverged" or any(text.endswith(UNSTEADY) for text in run.warnings)
