@@ -78,7 +78,8 @@ def augmented_gradient_descent(
         Low rank: a gradient enlarges the basis when this fraction of its size lies outside.
     n_reruns : int, optional
         Low rank: how many times the rows are rerun; by default about 3500 / m, more for long runs or few groups, fewer
-        for m much larger than n where all features have one variance, and at least 2. More cost more and leave less to chance.
+        for m much larger than n where all features have one variance, and at least 2. More cost more and leave less to
+        chance.
     rng : None, int or numpy Generator
         For the batches, which are those of `gradient_descent` with the same seed, and for the reruns.
 

@@ -215,6 +215,8 @@ class NetworkRegressor(RegressorMixin, _Network):
         Estimated mean squared error on fresh rows at every step, in squared units of y, and its standard error.
     best_step_ : int
         The step whose weights are kept.
+    estimated_error_at_best_ : float
+        The error to report: that of the step whose weights are kept, corrected for choosing where parameters are "auto".
     estimated_score_, estimated_score_stderr_ : float
         The R^2 to be expected on fresh rows, and its standard error.
     warnings_ : tuple of str
@@ -285,6 +287,8 @@ class NetworkClassifier(ClassifierMixin, _Network):
         networks.
     best_step_ : int
         The step whose weights are kept; of several networks the largest.
+    estimated_error_at_best_ : float
+        The log loss to report, as for `NetworkRegressor`.
     estimated_score_, estimated_score_stderr_ : float
         The accuracy to be expected on fresh rows, and its standard error.
     warnings_, run_, n_features_in_, feature_names_in_
