@@ -182,6 +182,7 @@ class _Fit:
             at = run.metrics.index(monitor)
             self.curve, self.stderrs = run.estimated_metrics[:, at], run.estimated_metrics_stderr[:, at]
             self.losses = np.logaddexp(0, -y * f)
+            self.wrong = run.estimated_metrics[best, 1], run.estimated_metrics_stderr[best, 1]
         self.error, self.stderr = float(self.curve[best]), float(self.stderrs[best])
 
 
@@ -216,7 +217,7 @@ class NetworkRegressor(RegressorMixin, _Network):
     best_step_ : int
         The step whose weights are kept.
     estimated_error_at_best_ : float
-        The error to report: that of the step whose weights are kept, corrected for choosing where parameters are "auto".
+        The error to report: that of the step whose weights are kept, corrected for choice where parameters are "auto".
     estimated_score_, estimated_score_stderr_ : float
         The R^2 to be expected on fresh rows, and its standard error.
     warnings_ : tuple of str
@@ -318,17 +319,23 @@ class NetworkClassifier(ClassifierMixin, _Network):
         for k in ones:
             y = np.where(numbers == k, 1.0, -1.0)
             rate = np.clip(share @ (y > 0), 1 / (2 + len(y)), 1 - 1 / (2 + len(y)))
-            fits.append(self._train(X, y, weight, groups, "logistic", special.logit(rate), ("logistic",), "logistic"))
+            fits.append(
+                self._train(X, y, weight, groups, "logistic", special.logit(rate), ("logistic", "zero_one"), "logistic")
+            )
         reached = min(len(fit.curve) for fit in fits)
         curve = np.sum([fit.curve[:reached] for fit in fits], axis=0)
         stderr = np.sum([fit.stderrs[:reached] for fit in fits], axis=0)
         left_out = np.array([fit.run.left_out for fit in fits])
         right = numbers == (left_out[0] > 0 if len(fits) == 1 else left_out.argmax(axis=0))
         self.estimated_score_ = float(share @ right)
-        n_groups = fits[0].run.n_groups or len(X)
-        counted = 1 / float(share @ share) if n_groups == len(X) else n_groups
+        counted = 1 / float(share @ share)
         rate = np.clip(self.estimated_score_, 1 / (counted + 2), 1 - 1 / (counted + 2))
-        self.estimated_score_stderr_ = float(np.sqrt(rate * (1 - rate) / counted))
+        # answers are not independent: by so much the errors of each network spread more than those of counted rows
+        wider = max(
+            1.0,
+            *(fit.wrong[1] / np.sqrt(max(fit.wrong[0] * (1 - fit.wrong[0]), 1 / counted) / counted) for fit in fits),
+        )
+        self.estimated_score_stderr_ = float(wider * np.sqrt(rate * (1 - rate) / counted))
         self.estimated_error_at_best_ = sum(fit.error + fit.optimism for fit in fits)
         self._report(fits, curve, stderr)
         return self
