@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def estimate(args: argparse.Namespace) -> None:
     picture = args.output or f"{_title(args.csv)}_estimate.png"
     for path, flag in ((picture, "--output"), (args.save, "--save")):
         if path:
-            _require_writable(path, flag)
+            _require_writable(path, flag, args.csv)
     table = read_table(args.csv, args.target, groups=args.groups)
     if len(table.y) < FEWEST:
         raise ValueError(f"too few rows: {len(table.y)}; at least {FEWEST} are needed, a hundred or more are better")
@@ -37,11 +38,16 @@ def estimate(args: argparse.Namespace) -> None:
         classes = args.task == "classes"
         if not classes and table.y.dtype.kind not in "fiu":
             raise ValueError(f"the target {table.target!r} holds texts, which --task numbers cannot predict")
+    if classes and table.y.dtype.kind == "f" and np.all(table.y == np.round(table.y)):
+        table = replace(table, y=table.y.astype(int))
     kind = "classes" if classes else "numbers"
     print(f"{args.csv}: {counted(len(table.y), 'row')}, {counted(len(table.names), 'feature')}, "
           f"target {table.target!r} ({kind})")  # fmt: skip
     for remark in table.remarks:
         print(f"  {remark}")
+    distinct = len(np.unique(table.y))
+    if not classes and args.task == "auto" and distinct <= 10:
+        print(f"  the target has {distinct} different values; if they are classes, use --task classes")
     sys.stdout.flush()
     options = {"width": args.width, "step_size": args.step_size, "max_steps": args.max_steps, "random_state": args.seed}
     network = (NetworkClassifier if classes else NetworkRegressor)(**options)
@@ -56,13 +62,11 @@ def estimate(args: argparse.Namespace) -> None:
     n_groups, best = runs[0].n_groups or len(table.y), network.best_step_
     _print_curve(network, runs, classes)
     print(f"\nBest stopping time: t = {best}.", _reported(network, table, classes))
-    print(
-        "\nThe same measure beside the obvious, cross-validated:"
-        if classes
-        else "\nBeside the obvious, cross-validated:"
-    )
+    print("\nBeside the obvious, cross-validated:")
     _print_baselines(network, model, table, classes)
     for text in network.warnings_:
+        for name, flag in (("groups=", "--groups"), ("max_steps", "--max-steps"), ("the step size", "--step-size")):
+            text = text.replace(name, flag)
         print(f"Caution: {text}.")
     if table.groups is None and n_groups < len(table.y):
         print(f"{len(table.y) - n_groups} rows repeat others exactly; a row and its repeats were left out together.")
@@ -77,7 +81,7 @@ def estimate(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> None:
     if args.output:
-        _require_writable(args.output, "--output")
+        _require_writable(args.output, "--output", args.csv, args.model)
     found, remarks = TableModel.load(args.model).predict(args.csv)
     for remark in remarks:
         print(remark, file=sys.stderr)
@@ -91,9 +95,11 @@ def _title(source: str) -> str:
     return Path(name).stem
 
 
-def _require_writable(path: str, flag: str) -> None:
-    """OSError, before anything is computed, when nothing can be written there."""
+def _require_writable(path: str, flag: str, *read: str) -> None:
+    """OSError, before anything is computed, when nothing can be written there, or what is read would be lost."""
     at = Path(path)
+    if any(at.resolve() == Path(given).resolve() for given in read):
+        raise OSError(f"{flag} {path} would overwrite what is read; name another file")
     folder = at.parent
     if at.is_dir():
         raise OSError(f"{flag} {path} is a folder; name a file")
@@ -136,27 +142,31 @@ def _print_baselines(network, model, table, classes: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of solvers that stop early
         losses = baselines(model.pipeline["columns"].transform(table.X), table, classes)
-    n = min(network.best_step_, len(network.estimated_stderr_) - 1)
-    rows = [("the network, estimated", network.estimated_error_at_best_, network.estimated_stderr_[n])]
-    rows += [(name, loss.mean(), loss.std() / np.sqrt(len(loss))) for name, loss in losses.items()]
-    for name, error, stderr in rows:
-        print(f"  {name:28s}{error:12.4g} ± {stderr:.2g}")
-    if classes and len(network.classes_) > 2:
-        print("  (the network's: sum over one class against the rest, not comparable with the others)")
+    own, stderr = network.estimated_error_at_best_, network.estimated_error_at_best_stderr_
+    rows = [("the network, estimated", own, stderr, 1 - network.estimated_score_)]
+    rows += [
+        (name, loss.mean(), loss.std() / np.sqrt(len(loss)), None if wrong is None else wrong.mean())
+        for name, (loss, wrong) in losses.items()
+    ]
+    print(f"  {'':28s}{'log loss' if classes else 'mean sq.':>12s}" + f"{'error rate':>22s}" * classes)
+    for name, error, spread, rate in rows:
+        print(f"  {name:28s}{error:12.4g} ± {spread:<8.2g}" + (f"{rate:11.3g}" if classes else ""))
+    if len(rows) < 3:
+        print("  (too few rows of a class to cross-validate a linear model)")
         return
-    (_, own, stderr), (constant, nothing, _), (linear, simple, other) = rows
+    (_, nothing, _, constant_rate), (linear, simple, other, _) = rows[1:]
     between = np.hypot(stderr, other)
-    if own > nothing - stderr:
-        print(
-            f"The network is no better than {constant}: these columns say little about {table.target!r}, or the rows "
-            "are few."
-        )
-    elif own < simple - between:
-        print(f"The network is better than {linear}.")
+    if min(own, simple) > nothing - stderr:
+        few = f"these columns say little about {table.target!r}, or the rows are few"
+        print(f"Neither is better than {rows[1][0]}: {few}.")
     elif own > simple + between:
         print(f"{linear.capitalize()} is better here: use it.")
+    elif own < simple - between:
+        print(f"The network is better than {linear}.")
     else:
         print(f"{linear.capitalize()} is as good within the errors, and simpler.")
+    if classes and 1 - network.estimated_score_ > constant_rate - network.estimated_score_stderr_:
+        print("Its error rate is no lower than that of always answering the most frequent class.")
 
 
 def _picture(network, runs, table, classes: bool, output: str) -> str:

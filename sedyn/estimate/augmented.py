@@ -204,7 +204,7 @@ def augmented_gradient_descent(
     with np.errstate(over="ignore", invalid="ignore"):
         links = suspected_links(X, related)
         # products of linked rows say nothing of the covariance
-        found = check_assumptions(X, y, spectrum, related, n_small, np.inf if links else precision)
+        found = check_assumptions(X, y, spectrum, related, n_small, np.inf if links or own else precision)
     found += [links] if links else []
     found += _judged(
         network, metrics.scorers[watched], X, y, kept, at_best, sample_weight, fresh_scale, estimates[0][watched]

@@ -181,6 +181,12 @@ def suspected_links(X: Array, groups: Groups) -> str:
     partner = np.argmin(distance, axis=1)
     graph = scipy.sparse.coo_array((np.ones(linked.sum()), (np.flatnonzero(linked), partner[linked])), shape=(m, m))
     parts = np.bincount(scipy.sparse.csgraph.connected_components(graph, directed=False)[1])
+    if groups.kappa is not None:
+        return (
+            f"groups of rows seem linked to each other: {int(linked.sum())} of {m} have a neighbour in another group "
+            "far nearer than chance puts it (one family, one site, neighbours in time?); new ones that are linked to "
+            "none are then predicted worse than the estimate says"
+        )
     return (
         f"rows seem linked: {int(linked.sum())} of {m} have a neighbour far nearer than chance puts it, in about "
         f"{counted(int(np.sum(parts > 1)), 'group')} (visits of one subject, near copies, neighbours in time or "

@@ -216,7 +216,7 @@ class NetworkRegressor(RegressorMixin, _Network):
         Estimated mean squared error on fresh rows at every step, in squared units of y, and its standard error.
     best_step_ : int
         The step whose weights are kept.
-    estimated_error_at_best_ : float
+    estimated_error_at_best_, estimated_error_at_best_stderr_ : float
         The error to report: that of the step whose weights are kept, corrected for choice where parameters are "auto".
     estimated_score_, estimated_score_stderr_ : float
         The R^2 to be expected on fresh rows, and its standard error.
@@ -259,6 +259,7 @@ class NetworkRegressor(RegressorMixin, _Network):
         self.estimated_score_ = 1 - fit.error - fit.optimism
         self.estimated_score_stderr_ = fit.stderr
         self.estimated_error_at_best_ = square * (fit.error + fit.optimism)
+        self.estimated_error_at_best_stderr_ = square * float(np.hypot(fit.stderr, fit.optimism / 2))
         self._report([fit], square * fit.curve, square * fit.stderrs)
         return self
 
@@ -288,8 +289,8 @@ class NetworkClassifier(ClassifierMixin, _Network):
         networks.
     best_step_ : int
         The step whose weights are kept; of several networks the largest.
-    estimated_error_at_best_ : float
-        The log loss to report, as for `NetworkRegressor`.
+    estimated_error_at_best_, estimated_error_at_best_stderr_ : float
+        The log loss to report, as for `NetworkRegressor`; of several classes that of the probabilities of all.
     estimated_score_, estimated_score_stderr_ : float
         The accuracy to be expected on fresh rows, and its standard error.
     warnings_, run_, n_features_in_, feature_names_in_
@@ -322,9 +323,11 @@ class NetworkClassifier(ClassifierMixin, _Network):
             fits.append(
                 self._train(X, y, weight, groups, "logistic", special.logit(rate), ("logistic", "zero_one"), "logistic")
             )
-        reached = min(len(fit.curve) for fit in fits)
-        curve = np.sum([fit.curve[:reached] for fit in fits], axis=0)
-        stderr = np.sum([fit.stderrs[:reached] for fit in fits], axis=0)
+        longest = max(len(fit.curve) for fit in fits)  # a network that has ended stays at its best step
+        curve, stderr = (
+            np.sum([np.append(c, np.full(longest - len(c), c[fit.run.best_step])) for fit, c in pairs], axis=0)
+            for pairs in ([(fit, fit.curve) for fit in fits], [(fit, fit.stderrs) for fit in fits])
+        )
         left_out = np.array([fit.run.left_out for fit in fits])
         right = numbers == (left_out[0] > 0 if len(fits) == 1 else left_out.argmax(axis=0))
         self.estimated_score_ = float(share @ right)
@@ -336,7 +339,16 @@ class NetworkClassifier(ClassifierMixin, _Network):
             *(fit.wrong[1] / np.sqrt(max(fit.wrong[0] * (1 - fit.wrong[0]), 1 / counted) / counted) for fit in fits),
         )
         self.estimated_score_stderr_ = float(wider * np.sqrt(rate * (1 - rate) / counted))
-        self.estimated_error_at_best_ = sum(fit.error + fit.optimism for fit in fits)
+        if len(fits) == 1:
+            self.estimated_error_at_best_ = fits[0].error + fits[0].optimism
+            self.estimated_error_at_best_stderr_ = float(np.hypot(fits[0].stderr, fits[0].optimism / 2))
+        else:
+            p = special.expit(left_out)[numbers.astype(int), np.arange(len(numbers))] / special.expit(left_out).sum(
+                axis=0
+            )
+            losses = -np.log(np.maximum(p, 1e-15))
+            self.estimated_error_at_best_ = float(share @ losses) + max(fit.optimism for fit in fits)
+            self.estimated_error_at_best_stderr_ = float(wider * np.sqrt(share**2 @ (losses - share @ losses) ** 2))
         self._report(fits, curve, stderr)
         return self
 

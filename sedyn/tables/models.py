@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -45,14 +46,29 @@ class TableModel(Noun):
         import pandas as pd
 
         X, remarks = read_rows(source, zip(self.names, self.kinds, strict=True))
-        found = {self.target: self.pipeline.predict(X)}
+        columns = self.pipeline["columns"]
+        new = []
+        for name, levels in zip(columns[0].transformers_[1][2], self._levels(), strict=True):
+            unseen = X[name][X[name].notna() & ~X[name].isin(levels)]
+            new += [f"{unseen.iloc[0]!r} in {name!r}"] if len(unseen) else []
+        if new:
+            remarks += (f"levels not seen in training, taken as rare ones: {', '.join(new)}",)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of the same
+            Z = columns.transform(X)
+        found = {self.target: self.network.predict(Z)}
         if hasattr(self.network, "classes_"):
-            chances = self.pipeline.predict_proba(X)
+            chances = self.network.predict_proba(Z)
             found |= {f"probability of {name}": p for name, p in zip(self.network.classes_, chances.T, strict=True)}
         return pd.DataFrame(found), remarks
 
+    def _levels(self) -> list:
+        columns = self.pipeline["columns"][0]
+        return list(columns.named_transformers_["category"][1].categories_) if columns.transformers_[1][2] else []
+
     def save(self, path: str | Path) -> Path:
         """Write the model to one file."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         skops = _skops()
         skops.dump({"version": __version__, **vars(self)}, Path(path))
         return Path(path)
@@ -93,10 +109,11 @@ def fit_table(table: DataTable, network, **options) -> TableModel:
     return TableModel(pipeline, table.names, table.kinds, table.target)
 
 
-def baselines(Z: np.ndarray, table: DataTable, classes: bool, rows: int = 20_000) -> dict[str, np.ndarray]:
+def baselines(Z: np.ndarray, table: DataTable, classes: bool, rows: int = 20_000) -> dict[str, tuple]:
     """Cross-validated losses per row of the constant and of ridge or logistic regression, on prepared columns Z.
 
-    Squared errors, or log losses. Of more than `rows` rows a random choice is taken.
+    Squared errors and None, or log losses and which rows are classified wrongly. Of more than `rows` rows a random
+    choice is taken; a model that cannot be fitted, as where a class has one row alone, is left out.
     """
     from sklearn.dummy import DummyClassifier, DummyRegressor
     from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -115,7 +132,7 @@ def baselines(Z: np.ndarray, table: DataTable, classes: bool, rows: int = 20_000
     if not classes:
         models = {"the mean": DummyRegressor(), "ridge regression": RidgeCV(np.logspace(-2, 5, 15))}
         return {
-            name: np.square(cross_val_predict(model, Z, y, cv=folds, groups=groups) - y)
+            name: (np.square(cross_val_predict(model, Z, y, cv=folds, groups=groups) - y), None)
             for name, model in models.items()
         }
     logistic = GridSearchCV(
@@ -123,10 +140,13 @@ def baselines(Z: np.ndarray, table: DataTable, classes: bool, rows: int = 20_000
     )
     models = {"the class frequencies": DummyClassifier(), "logistic regression": logistic}
     index = np.unique(y, return_inverse=True)[1]
-    losses = {}
+    losses: dict[str, tuple] = {}
     for name, model in models.items():
-        p = cross_val_predict(model, Z, y, cv=folds, groups=groups, method="predict_proba")
-        losses[name] = -np.log(np.maximum(p[np.arange(len(y)), index], 1e-15))
+        try:
+            p = cross_val_predict(model, Z, y, cv=folds, groups=groups, method="predict_proba")
+        except ValueError:
+            continue
+        losses[name] = -np.log(np.maximum(p[np.arange(len(y)), index], 1e-15)), p.argmax(axis=1) != index
     return losses
 
 

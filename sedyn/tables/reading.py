@@ -50,6 +50,8 @@ LIKE_GROUP = (
     r"(?i)(.*[^a-z])?(id|ids|subject|patient|person|participant|user|customer|client|site|hospital|clinic|center"
 )
 LIKE_GROUP += r"|centre|school|household|family|farm|plot|animal|batch|group|cluster|station|device|session)([^a-z].*)?"
+TIME = r"(?i)(^|[^a-z])(year|yr|month|quarter|week|day|date|time|period|jahr|monat)s?([^a-z]|$)"
+LATER = "{}: rows of other times than these may be predicted far worse than the estimate says"
 ELSE = {  # what a file is instead of text, by its first bytes
     b"PAR1": "a Parquet file",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
@@ -79,7 +81,8 @@ class DataTable(Noun):
     remarks: tuple[str, ...] = ()
     """What reading changed or left out, and what looks odd: short sentences."""
     kinds: tuple[str, ...] = ()
-    """What each feature is: "number", "category", "date" or "date, month first"; `read_rows` takes them."""
+    """What each feature is, for `read_rows`: "number", "number, decimal comma", "category", "date" or "date, month
+    first"."""
 
 
 class _Layout(NamedTuple):
@@ -133,7 +136,7 @@ def read_table(source: str | Path, target: str, *, groups: str | None = None) ->
     ...     _ = path.write_text("size; town; price\\n1,5; Ulm; $7\\n2,0; Bonn;\\n; Ulm; $9\\n")
     ...     table = read_table(path, "price")
     >>> table.names, table.kinds, table.X["size"].tolist(), table.y.tolist()
-    (('size', 'town'), ('number', 'category'), [1.5, nan], [7.0, 9.0])
+    (('size', 'town'), ('number, decimal comma', 'category'), [1.5, nan], [7.0, 9.0])
     >>> for remark in table.remarks:
     ...     print(remark)
     read as numbers: 'price' ('$7' as 7)
@@ -158,6 +161,8 @@ def read_table(source: str | Path, target: str, *, groups: str | None = None) ->
         elif name == names[0] and name in layout.nameless and distinct == m:
             notes.add("left out, a nameless first column that only tells the rows apart", "")
         elif kind == "number" and count >= FEW and np.all(np.diff(values[present]) == 1):
+            if re.search(TIME, name):
+                notes.add(LATER, f"{name!r}")
             notes.add("left out, only counting the rows: {}", f"{name!r}")
         elif count >= FEW and text and distinct > DIFFERENT * count:
             example = str(values[present].iloc[0])[:30]
@@ -166,6 +171,9 @@ def read_table(source: str | Path, target: str, *, groups: str | None = None) ->
             notes.add("left out, an identifier that differs in every row: {}", f"{name!r}")
         else:
             read[name], kinds[name] = values, kind
+            ordered = count >= FEW and distinct >= FEW and np.all(np.diff(values[present]) >= 0) if not text else False
+            if kind.startswith("date") or ordered and re.search(TIME, name):
+                notes.add(LATER, f"{name!r}")
             if groups is None and _may_group(name, values, count, distinct, kind):
                 notes.add("{} may tell which rows belong together; if so, pass groups=..", f"{name!r}")
             if kind == "number" and (odd := _sentinel(values[present].to_numpy())) is not None:
@@ -199,7 +207,8 @@ def read_table(source: str | Path, target: str, *, groups: str | None = None) ->
         gone = "; ".join(notes.sentences()) or "the others are constant"
         raise ValueError(f"no feature is left in {title} besides the target {target!r}: {gone}")
     y_array = y.to_numpy(dtype=float) if y.dtype == float else y.astype(object).to_numpy()
-    return DataTable(X, y_array, tuple(read), target, labels, notes.sentences(), tuple(kinds.values()))
+    marked = tuple(f"{kind}, decimal comma" if name in notes.commas else kind for name, kind in kinds.items())
+    return DataTable(X, y_array, tuple(read), target, labels, notes.sentences(), marked)
 
 
 def read_rows(source: str | Path, like: Iterable[tuple[str, str]]) -> tuple[pandas.DataFrame, tuple[str, ...]]:
@@ -238,7 +247,8 @@ def read_rows(source: str | Path, like: Iterable[tuple[str, str]]) -> tuple[pand
     """
     pd = _pandas()
     wanted = dict(like)
-    title, layout, columns, notes = _load(source, [name for name, kind in wanted.items() if kind == "category"])
+    # what is a comma and what a point there, the rows that were fitted have told
+    title, layout, columns, notes = _load(source, [name for name, k in wanted.items() if k not in ("number", "date")])
     if missing := [name for name in wanted if name not in columns]:
         raise ValueError(
             f"{title} lacks {_listing(missing)}; it needs every column the network was trained on, by name"
@@ -246,7 +256,7 @@ def read_rows(source: str | Path, like: Iterable[tuple[str, str]]) -> tuple[pand
     read = {}
     for name, kind in wanted.items():
         values, found = _converted(name, columns[name], layout, notes, kind=kind)
-        if found != kind:
+        if found.split(",")[0] != kind.split(",")[0]:
             example = values.dropna().iloc[0]
             raise ValueError(f"column {name!r} of {title} should hold a {kind.split(',')[0]}; got {str(example)!r}")
         read[name] = values
@@ -255,6 +265,10 @@ def read_rows(source: str | Path, like: Iterable[tuple[str, str]]) -> tuple[pand
 
 class _Notes(dict[str, list[str]]):
     """Remarks: one sentence for all columns it is true of."""
+
+    def __init__(self):
+        super().__init__()
+        self.commas: set[str] = set()  # columns of numbers with a decimal comma
 
     def add(self, sentence: str, about: str) -> None:
         self.setdefault(sentence, []).append(about)
@@ -508,10 +522,14 @@ def _is_number(cell: str) -> bool:
 def _converted(name, column, layout: _Layout, notes: _Notes, *, kind: str | None = None, keep_text: bool = False):
     """A column as numbers (float64) or categories, and its kind; `kind` is the one it must become if it can."""
     pd = _pandas()
+    commas = kind == "number, decimal comma"
+    kind = "number" if commas else kind
     if column.dtype == bool and keep_text:
         return column.map({True: "True", False: "False"}).astype("category"), "category"
     if pd.api.types.is_numeric_dtype(column):  # booleans among them
         values = column.astype(float)
+        if layout.decimal == "," and column.dtype != bool:
+            notes.commas.add(name)
         return _finite(name, values, notes), kind if kind and values.isna().all() else "number"
     codes, texts = pd.factorize(column)
     texts = pd.Series(texts, dtype=object).str.strip()
@@ -541,10 +559,12 @@ def _converted(name, column, layout: _Layout, notes: _Notes, *, kind: str | None
     elif kind != "category":
         if lower[known].isin(["true", "false"]).all() and not keep_text:
             return spread(lower.map({"true": 1.0, "false": 0.0})), kind or "number"
-        if kind in (None, "number") and (point := _decimal(texts[some], probe[some], layout)):
+        if kind in (None, "number") and (point := "," if commas else _decimal(texts[some], probe[some], layout)):
             numbers = _numbers(texts, point)
             if share(numbers) >= MOSTLY:
                 remark("read as numbers: {}", numbers)
+                if point == ",":
+                    notes.commas.add(name)
                 return _finite(name, spread(numbers), notes), "number"
         if kind != "number":
             orders = (False, True) if kind is None else (kind.endswith("first"),)

@@ -119,7 +119,7 @@ def test_estimate_says_when_the_simple_model_is_as_good_or_nothing_is(capsys):
         assert main(["estimate", write([*"abcd", "y"], np.column_stack([X, y])), "--target", "y"]) == 0
         said[name] = capsys.readouterr().out
     assert "as good within the errors, and simpler" in said["linear"] or "is better here: use it" in said["linear"]
-    assert "no better than the mean" in said["noise"]
+    assert "Neither is better than the mean" in said["noise"]
 
 
 def test_bad_choices_are_refused_in_one_line_and_before_anything_is_computed(capsys, tmp_path):
