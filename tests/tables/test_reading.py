@@ -390,7 +390,7 @@ def test_what_pandas_writes_is_read_back(tmp_path, data):
 
 
 def test_new_rows_are_read_with_the_marks_of_those_that_were_fitted(write):
-    """"4.173" alone may be four thousand or four; the table that was fitted has told."""
+    """ "4.173" alone may be four thousand or four; the table that was fitted has told."""
     german = read_table(write("umsatz;x;y\n9.189;1,2;92,5\n4.173;0,5;41\n1.250;2,5;13,1\n"), "y")
     assert german.X["umsatz"].tolist() == [9189.0, 4173.0, 1250.0]
     new, _ = read_rows(write("umsatz;x\n4.173;1\n2.000;2\n"), zip(german.names, german.kinds, strict=True))
