@@ -56,6 +56,7 @@ def numbers_of(out):
     return np.array([line.split() for line in out.splitlines() if re.match(r" +\d+ +\S+ +\S+ +\S+$", line)], float)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("binary", [False, True])
 def test_estimate_prints_what_the_library_computes(capsys, tmp_path, binary):
     header, rows = table(m=120)
@@ -89,6 +90,7 @@ def test_estimate_prints_what_the_library_computes(capsys, tmp_path, binary):
     assert [row[0] for row in predicted[1:]] == list(map(str, expected))
 
 
+@pytest.mark.seconds
 def test_estimate_names_the_picture_after_the_table_and_takes_any_format(capsys, tmp_path):
     header, rows = table(m=30)
     options = ["--target", "y", "--max-steps", "5"]
@@ -142,6 +144,7 @@ def test_bad_choices_are_refused_in_one_line_and_before_anything_is_computed(cap
     assert "argument --step-size: must be auto or a positive number; got -1" in capsys.readouterr().err
 
 
+@pytest.mark.seconds
 def test_predict_refuses_another_table_by_the_names_it_lacks(capsys):
     header, rows = table()
     options = ["--target", "y", "--max-steps", "3", "--save", "model"]
@@ -173,7 +176,7 @@ def test_run_prints_both_tables_and_writes_the_picture(capsys, tmp_path):
     printed = float(re.search(r"Root mean square z: ([\d.]+)", out).group(1))
     assert abs(printed - np.sqrt(np.mean(z**2))) < 0.02
     gap = np.abs(real[:, 2] / real[:, 3] - 1).max()  # over the printed steps: no more than the one over all
-    assert gap <= float(re.search(r"differ by up to (\d+)%", out).group(1)) / 100 + 0.006
+    assert gap <= float(re.search(r"differ by up to (\d+)%", out).group(1)) / 100 + 0.009
     assert (tmp_path / "pictures/main.png").exists() and (tmp_path / "pictures/main.svg").exists()
 
 
@@ -210,6 +213,7 @@ def test_run_refuses_what_it_cannot_do(capsys, options, message):
     fails(capsys, ["run", *options], message)
 
 
+@pytest.mark.seconds
 def test_run_names_its_options_when_memory_is_short(capsys, monkeypatch):
     pytest.importorskip("sklearn")
     options = ["--n-features", "10000000", "--n-runs", "3"]

@@ -285,7 +285,7 @@ def correlated(m, n, phi_rows, rng):
     return G @ root, y, eigenvalues, root @ root
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_spectrum_corrects_for_correlated_features(rng):
     """The estimate is unbiased given the eigenvalues, the matrix, or just the training rows; not without."""
     network, training = sedyn.Network((3, 1), ("tanh", "identity")), sedyn.Training(0.15, 40)

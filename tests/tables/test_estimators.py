@@ -14,10 +14,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import sedyn
 from sedyn.tables import estimators
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.seconds, pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.mark.seconds
 @parametrize_with_checks(
     [sedyn.NetworkRegressor(random_state=0, max_steps=60), sedyn.NetworkClassifier(random_state=0, max_steps=60)]
 )
@@ -32,7 +31,6 @@ def nonlinear(m, n=20, noise=0.4, seed=0):
     return X, np.tanh(z) + noise * rng.normal(size=m)
 
 
-@pytest.mark.seconds
 def test_estimated_error_and_score_are_those_of_fresh_rows():
     X_new, y_new = nonlinear(20000, seed=99)
     z = []
@@ -46,7 +44,6 @@ def test_estimated_error_and_score_are_those_of_fresh_rows():
     assert np.max(np.abs(z)) < 3 and abs(np.mean(z)) < 1.2
 
 
-@pytest.mark.seconds
 def test_estimated_accuracy_and_log_loss_are_those_of_fresh_rows():
     X_new, y_new = nonlinear(20000, seed=99)
     z = []
@@ -109,7 +106,6 @@ def test_a_row_of_weight_two_counts_like_two_rows_and_weight_zero_like_none():
     np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-9)
 
 
-@pytest.mark.seconds
 def test_weighted_estimates_are_those_of_weighted_fresh_rows():
     """Rows of three kinds of noise, weighted by it: the weighted error on fresh rows is what is estimated."""
     z = []
@@ -214,7 +210,6 @@ def numeric_hessian(network, weights, X, y):
     return (H + H.T) / 2
 
 
-@pytest.mark.seconds
 def test_auto_chooses_and_corrects_for_choosing():
     X, y = nonlinear(150)
     model = sedyn.NetworkRegressor("auto", random_state=0, max_steps=60).fit(X, y)
