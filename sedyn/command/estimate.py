@@ -60,7 +60,7 @@ def estimate(args: argparse.Namespace) -> None:
     if any(run.status == "diverged" for run in runs):
         raise ValueError(f"{runs[0].message} (--step-size, here {args.step_size})")
     n_groups, best = runs[0].n_groups or len(table.y), network.best_step_
-    _print_curve(network, runs, classes)
+    _print_curve(network, classes)
     print(f"\nBest stopping time: t = {best}.", _reported(network, table, classes))
     print("\nBeside the obvious, cross-validated:")
     _print_baselines(network, model, table, classes)
@@ -76,7 +76,7 @@ def estimate(args: argparse.Namespace) -> None:
         print(f"{n_groups} groups were left out one by one.")
     if args.save:
         print(f"Wrote {model.save(args.save)}; python -m sedyn predict {args.save} NEW.csv")
-    print(f"Wrote {_picture(network, runs, table, classes, picture)}")
+    print(f"Wrote {_picture(network, table, classes, picture)}")
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -109,19 +109,15 @@ def _require_writable(path: str, flag: str, *read: str) -> None:
         raise OSError(f"{flag}: cannot write {path}; choose a place of yours")
 
 
-def _print_curve(network, runs, classes: bool) -> None:
+def _print_curve(network, classes: bool) -> None:
     shown = _printed_steps(len(network.estimated_error_))
     shown = np.union1d(shown, [min(network.best_step_, shown[-1])])
-    if classes:
-        train = sum(run.train_metrics[: len(network.estimated_error_), 0] for run in runs)
-    else:
-        train = network.target_scale_**2 * runs[0].train_error
     print(f"\n{'Log losses' if classes else 'Mean squared errors'} along training\n")
     _print_table(
         ("t", "training", "estimated", "std. error"),
         (5, 12, 12, 12),
         ("d", ".4g", ".4g", ".2g"),
-        [shown, train[shown], network.estimated_error_[shown], network.estimated_stderr_[shown]],
+        [shown, network.training_error_[shown], network.estimated_error_[shown], network.estimated_stderr_[shown]],
     )
 
 
@@ -169,27 +165,23 @@ def _print_baselines(network, model, table, classes: bool) -> None:
         print("Its error rate is no lower than that of always answering the most frequent class.")
 
 
-def _picture(network, runs, table, classes: bool, output: str) -> str:
+def _picture(network, table, classes: bool, output: str) -> str:
     import matplotlib.pyplot as plt
 
     from ..show import plot
 
     curve, stderr, best = network.estimated_error_, network.estimated_stderr_, network.best_step_
-    if classes:
-        train = sum(run.train_metrics[: len(curve), 0] for run in runs)
-    else:
-        train = network.target_scale_**2 * runs[0].train_error
     with plt.style.context(plot.STYLE):
         fig, ax = plt.subplots()
         steps = np.arange(len(curve))
-        ax.plot(steps, train, label="training")
+        ax.plot(steps, network.training_error_, label="training")
         (line,) = ax.plot(steps, curve, label="estimated on new rows")
         ax.fill_between(steps, curve - stderr, curve + stderr, color=line.get_color(), alpha=0.2, lw=0)
         if best < len(curve):
             at_end = best == len(curve) - 1
             label = f"best stopping time, t = {best}" + (", the last step" if at_end else "")
             ax.plot(best, curve[best], "*", ms=14, color=line.get_color(), label=label, clip_on=False)
-        top = max(train[0], curve[0])
+        top = max(network.training_error_[0], curve[0])
         ax.set(xlabel="step t", ylabel="log loss" if classes else "mean squared error", ylim=(0, 1.3 * top))
         ax.set_title(f"{table.target}: training and estimated error", parse_math=False)
         ax.legend()

@@ -85,7 +85,8 @@ class _Network(BaseEstimator):
             self.scale_ = np.sqrt(share @ np.square(X - self.mean_))
         constant = ~(self.scale_ > 1e-12 * np.abs(X).max(axis=0))
         if len(X) >= 10 * RARE:  # a level of one or two rows says nothing, and would weigh as much as all other columns
-            constant |= np.array([_mode_count(column) > len(X) - RARE for column in X.T])
+            most = [np.unique(column, return_counts=True)[1].max() for column in X.T]
+            constant |= np.array(most) > len(X) - RARE
         self.scale_[constant] = np.inf
         return (X - self.mean_) / self.scale_, y, sample_weight, index, share
 
@@ -149,15 +150,19 @@ class _Network(BaseEstimator):
             step /= 2
         return _Fit(network, run, y, monitor)
 
-    def _report(self, fits: list[_Fit], curve: Array, stderr: Array, warned=()):
+    def _report(self, fits: list[_Fit], unit: float = 1.0):
         """Set the attributes that both kinds share."""
         runs = [fit.run for fit in fits]
         self.run_ = runs[0] if len(runs) == 1 else tuple(runs)
         self.networks_, self.weights_ = tuple(fit.network for fit in fits), tuple(run.stopped for run in runs)
-        self.estimated_error_, self.estimated_stderr_ = curve, stderr
+        longest = max(len(fit.curve) for fit in fits)  # a network that has ended stays at its best step
+        self.training_error_, self.estimated_error_, self.estimated_stderr_ = (
+            unit * np.sum([np.append(c, np.full(longest - len(c), c[fit.run.best_step])) for fit, c in pairs], axis=0)
+            for pairs in ([(fit, getattr(fit, name)) for fit in fits] for name in ("training", "curve", "stderrs"))
+        )
         self.best_step_ = max(int(run.best_step or 0) for run in runs)
         self.n_iter_ = max(len(run.train_error) - 1 for run in runs)
-        found = [text for run in runs for text in run.warnings] + list(warned)
+        found = [text for run in runs for text in run.warnings]
         if self.n_iter_ >= self.max_steps and self.best_step_ == self.n_iter_ > 0:
             found.append(f"the estimate still falls at the last of {self.max_steps} steps; raise max_steps")
         found += [run.message for run in runs if run.message]
@@ -175,11 +180,16 @@ class _Fit:
         assert best is not None and run.estimated_error is not None and run.estimated_stderr is not None
         f = run.left_out
         if monitor == "squared":
-            self.curve, self.stderrs = run.estimated_error, run.estimated_stderr
+            self.training, self.curve, self.stderrs = run.train_error, run.estimated_error, run.estimated_stderr
             self.losses = np.square(f - y)
         else:
-            assert run.estimated_metrics is not None and run.estimated_metrics_stderr is not None
+            assert (
+                run.train_metrics is not None
+                and run.estimated_metrics is not None
+                and run.estimated_metrics_stderr is not None
+            )
             at = run.metrics.index(monitor)
+            self.training = run.train_metrics[:, at]
             self.curve, self.stderrs = run.estimated_metrics[:, at], run.estimated_metrics_stderr[:, at]
             self.losses = np.logaddexp(0, -y * f)
             self.wrong = run.estimated_metrics[best, 1], run.estimated_metrics_stderr[best, 1]
@@ -214,6 +224,8 @@ class NetworkRegressor(RegressorMixin, _Network):
     ----------
     estimated_error_, estimated_stderr_ : (T'+1,) arrays
         Estimated mean squared error on fresh rows at every step, in squared units of y, and its standard error.
+    training_error_ : (T'+1,) array
+        The same on the training rows.
     best_step_ : int
         The step whose weights are kept.
     estimated_error_at_best_, estimated_error_at_best_stderr_ : float
@@ -260,7 +272,7 @@ class NetworkRegressor(RegressorMixin, _Network):
         self.estimated_score_stderr_ = fit.stderr
         self.estimated_error_at_best_ = square * (fit.error + fit.optimism)
         self.estimated_error_at_best_stderr_ = square * float(np.hypot(fit.stderr, fit.optimism / 2))
-        self._report([fit], square * fit.curve, square * fit.stderrs)
+        self._report([fit], square)
         return self
 
     def predict(self, X):
@@ -323,11 +335,6 @@ class NetworkClassifier(ClassifierMixin, _Network):
             fits.append(
                 self._train(X, y, weight, groups, "logistic", special.logit(rate), ("logistic", "zero_one"), "logistic")
             )
-        longest = max(len(fit.curve) for fit in fits)  # a network that has ended stays at its best step
-        curve, stderr = (
-            np.sum([np.append(c, np.full(longest - len(c), c[fit.run.best_step])) for fit, c in pairs], axis=0)
-            for pairs in ([(fit, fit.curve) for fit in fits], [(fit, fit.stderrs) for fit in fits])
-        )
         left_out = np.array([fit.run.left_out for fit in fits])
         right = numbers == (left_out[0] > 0 if len(fits) == 1 else left_out.argmax(axis=0))
         self.estimated_score_ = float(share @ right)
@@ -349,7 +356,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
             losses = -np.log(np.maximum(p, 1e-15))
             self.estimated_error_at_best_ = float(share @ losses) + max(fit.optimism for fit in fits)
             self.estimated_error_at_best_stderr_ = float(wider * np.sqrt(share**2 @ (losses - share @ losses) ** 2))
-        self._report(fits, curve, stderr)
+        self._report(fits)
         return self
 
     def decision_function(self, X):
@@ -367,12 +374,6 @@ class NetworkClassifier(ClassifierMixin, _Network):
         """Predicted classes (m,)."""
         f = self.decision_function(X)
         return self.classes_[(f > 0).astype(int) if f.ndim == 1 else f.argmax(axis=1)]
-
-
-def _mode_count(column: Array) -> int:
-    ordered = np.sort(column)
-    changes = np.flatnonzero(np.diff(ordered)) + 1
-    return int(np.diff(np.concatenate([[0], changes, [len(column)]])).max())
 
 
 def largest_curvature(network: Network, weights: Weights, X: Array, y: Array, loss, sample_weight=None) -> float:
