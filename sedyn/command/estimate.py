@@ -24,7 +24,8 @@ def estimate(args: argparse.Namespace) -> None:
     from ..tables import NetworkClassifier, NetworkRegressor
 
     for value, flag in ((args.width, "--width"), (args.max_steps, "--max-steps")):
-        integer(value, flag)
+        if value != "auto":
+            integer(value, flag)
     integer(args.seed, "--seed", 0)
     picture = args.output or f"{_title(args.csv)}_estimate.png"
     for path, flag in ((picture, "--output"), (args.save, "--save")):
@@ -173,16 +174,22 @@ def _picture(network, table, classes: bool, output: str) -> str:
     curve, stderr, best = network.estimated_error_, network.estimated_stderr_, network.best_step_
     with plt.style.context(plot.STYLE):
         fig, ax = plt.subplots()
-        steps = np.arange(len(curve))
+        steps, top = np.arange(len(curve)), 1.3 * max(network.training_error_[0], curve[0])
         ax.plot(steps, network.training_error_, label="training")
         (line,) = ax.plot(steps, curve, label="estimated on new rows")
-        ax.fill_between(steps, curve - stderr, curve + stderr, color=line.get_color(), alpha=0.2, lw=0)
+        ax.fill_between(
+            steps,
+            np.maximum(curve - stderr, 0),
+            np.minimum(curve + stderr, top),
+            color=line.get_color(),
+            alpha=0.2,
+            lw=0,
+        )
         if best < len(curve):
             at_end = best == len(curve) - 1
             label = f"best stopping time, t = {best}" + (", the last step" if at_end else "")
             ax.plot(best, curve[best], "*", ms=14, color=line.get_color(), label=label, clip_on=False)
-        top = max(network.training_error_[0], curve[0])
-        ax.set(xlabel="step t", ylabel="log loss" if classes else "mean squared error", ylim=(0, 1.3 * top))
+        ax.set(xlabel="step t", ylabel="log loss" if classes else "mean squared error", ylim=(0, top))
         ax.set_title(f"{table.target}: training and estimated error", parse_math=False)
         ax.legend()
     written = _save(fig, output)

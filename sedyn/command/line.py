@@ -32,6 +32,10 @@ def _step_size(text: str) -> str | float:
     return value
 
 
+def _width(text: str) -> str | int:
+    return text if text == "auto" else int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m sedyn", description="Gradient descent and its precise theory, compared."
@@ -62,7 +66,12 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="what the target holds; auto: classes where it holds texts or two values (default: %(default)s)",
     )
-    job.add_argument("--width", type=int, default=5, help="neurons of the hidden layer (default: %(default)s)")
+    job.add_argument(
+        "--width",
+        type=_width,
+        default=5,
+        help="neurons of the hidden layer, or auto: try several (default: %(default)s)",
+    )
     job.add_argument("--step-size", type=_step_size, default="auto", help="default: %(default)s, from the curvature")
     job.add_argument("--max-steps", type=int, default=1000, help="training may end before (default: %(default)s)")
     job.add_argument("--seed", type=int, default=0, help="of the initial weights (default: %(default)s)")

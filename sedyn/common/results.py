@@ -147,7 +147,7 @@ def _unflatten(layout, file):
         return tuple(_unflatten(item, file) for item in layout["items"])
     if kind == "plain":
         return layout["value"]
-    return _subclasses(Result)[kind](**{name: _unflatten(part, file) for name, part in layout["fields"].items()})
+    return _subclasses(Noun)[kind](**{name: _unflatten(part, file) for name, part in layout["fields"].items()})
 
 
 def z_scores(samples, predicted, stderr=0.0):

@@ -10,6 +10,7 @@ from ..common import Array, finite_array, generator, integer, number, one_blas_t
 from ..model import Loss, Network, Small, Training, Weights
 from ..runs import Recorder, Trajectory, descend, validate_run, validate_sample_weight
 from .assumptions import AssumptionWarning, _unsteady, check_assumptions
+from .features import FeatureTests
 from .groups import Groups, find_groups, suspected_links
 from .memory import LONG, ExactMemory, NudgedMemory
 from .spectrum import spectrum_of
@@ -37,6 +38,7 @@ def augmented_gradient_descent(
     metrics=(),
     monitor: str = "squared",
     until_turned: bool = False,
+    feature_tests: bool = False,
     method: str = "low-rank",
     tolerance: float = TOLERANCE,
     n_reruns: int | None = None,
@@ -87,7 +89,7 @@ def augmented_gradient_descent(
     -------
     Trajectory
         With `estimated_error` (T'+1,), the estimated mean squared error on fresh rows at every step; its standard
-        error `estimated_stderr`; `estimated_metrics`; `left_out`; `n_groups`; and `warnings`, also issued as
+        error `estimated_stderr`; `estimated_metrics`; `left_out_outputs`; `n_groups`; and `warnings`, also issued as
         `AssumptionWarning`, where the data violate what the estimate assumes (few rows, heavy tails, a covariance that
         is not the one given, rows that seem linked) or it is uncertain.
 
@@ -152,21 +154,45 @@ def augmented_gradient_descent(
     rng = generator(rng)
     chance = rng.spawn(1)[0]  # beside the batches
     memory: NudgedMemory | ExactMemory
+    tests = None
+    if feature_tests:
+        if related.kappa is not None or sample_weight is not None:
+            raise ValueError(
+                "feature_tests take independent rows of equal weight alone"
+                f"{': ' + said if said else ''}; remove repeats, or train without groups and sample_weight"
+            )
+        if own and method == "exact":
+            raise ValueError("feature_tests with unlabelled=X need nudges that X cannot see; use method='low-rank'")
+        given = None if unlabelled is None or own else unlabelled
+        tests = FeatureTests(X, y, network.widths[0], covariance, given, own, rng.spawn(1)[0])
     if method == "exact":
         network.require_smooth("method='exact'", rule.loss)
         if related.kappa is not None:
             raise ValueError(
                 f"method='exact' takes independent rows alone{': ' + said if said else ''}; use 'low-rank'"
             )
-        memory = ExactMemory(network, rule, y, n, spectrum, centred, sample_weight)
+        memory = ExactMemory(network, rule, y, n, spectrum, centred, sample_weight, tests)
     else:
         memory = NudgedMemory(
-            network, rule, weights.small, y, n, spectrum, tolerance, n_reruns, related, centred, sample_weight, chance
+            network,
+            rule,
+            weights.small,
+            y,
+            n,
+            spectrum,
+            tolerance,
+            n_reruns,
+            related,
+            centred,
+            sample_weight,
+            chance,
+            tests,
         )
     margin = 1 + MARGIN * np.sqrt(max(1.0, T / LONG))
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at, sample_weight)
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
+    at_steps: list[Array] = []
     trouble, best, best_step, stopped_first, kept = "", np.inf, 0, weights.first, np.zeros(len(y))
     # a pause of the first layer is part of the recursion; after its last move the memory stays what it is
     last = max((t for t in range(T) if rule.moves(t, 0)), default=-1)
@@ -183,6 +209,8 @@ def augmented_gradient_descent(
                     break
                 if not recorder.record(state):
                     break
+                if state.t in recorder.first_at:
+                    at_steps.append(f)
                 estimates.append(estimate)
                 errors.append(error)
                 trouble = trouble or _unsteady(estimates, recorder.train, rule.loss.name)
@@ -192,6 +220,8 @@ def augmented_gradient_descent(
                 if until_turned and (trouble or _turned([row[watched] for row in estimates], best_step)):
                     break
                 if state.t <= last:
+                    if tests is not None:
+                        tests.follow(state.first)
                     memory.extend(state.t, state.u, state.S, state.small, state.batch)
         except KeyboardInterrupt:
             recorder.interrupt()
@@ -214,6 +244,12 @@ def augmented_gradient_descent(
         found.append(f"the estimate is uncertain by more than 25 % at step {loose[0]}; use more rows or stop earlier")
     if trouble:
         found.append(trouble)
+    tested: dict = {}
+    if tests is not None:
+        found += [tests.warning] if tests.warning else []
+        tested = tests.result(memory.R)
+        if not tested:
+            found.append("training diverged or moved nothing, and its features were not tested")
     for text in found:
         python_warnings.warn(text, AssumptionWarning, stacklevel=3)  # past the decorator
     return recorder.trajectory(
@@ -222,9 +258,14 @@ def augmented_gradient_descent(
         estimated_metrics=estimated[:, 1:] if metrics.names else None,
         estimated_metrics_stderr=stderr[:, 1:] if metrics.names else None,
         best_step=best_step,
-        left_out=kept,
+        left_out_outputs=kept,
+        left_out_kept=np.stack(at_steps) if at_steps else None,
+        labels=y.astype(float),
+        sample_weight=sample_weight,
+        network=network,
         stopped_first=stopped_first,
         n_groups=related.n_groups,
+        **tested,
         warnings=tuple(found),
     )
 

@@ -21,6 +21,7 @@ import numpy as np
 from ..common import Array, require_memory
 from ..model import Moving, Network, Rule, Small
 from ..recursion import Basis, Responses, in_units, precision_for
+from .features import FeatureTests, orthonormal
 from .groups import Groups
 from .spectrum import Spectrum
 
@@ -53,28 +54,36 @@ class NudgedMemory:
         centred: bool,
         sample_weight: Array | None,
         rng: np.random.Generator,
+        tests: FeatureTests | None = None,
     ):
         """`small` are the weights to begin with, for their size; `centred`: the columns of X have mean 0 over these
-        rows, so that a constant gradient moves nothing."""
+        rows, so that a constant gradient moves nothing. `tests` have reruns of their own, as many."""
         m, q, nodes = len(y), network.widths[0], len(spectrum.nodes)
         few = np.sqrt(m * groups.count)
         if nodes == 1:
             few *= max(1.0, m / n_features / 2)  # little memory asks for few, unless large eigenvalues carry it
         P = n_reruns or max(2, int(NUDGED_ROWS * np.sqrt(max(1.0, rule.n_steps / LONG)) / few))
-        require_memory(8.0 * P * m * (q + 1), f"n_reruns = {P} reruns of {m} rows", "lower n_reruns")
+        self.tests, reruns = tests, P if tests is None else 2 * max(P, 2)
+        if tests is not None:
+            tests.begin(reruns - P)
+        require_memory(8.0 * reruns * m * (q + 1), f"n_reruns = {P} reruns of {m} rows", "lower n_reruns")
         self.network, self.rule, self.spectrum, self.tolerance = network, rule, spectrum, tolerance
         self.m, self.q, self.P, self.phi = m, q, P, m / n_features
         self.has_kink = network.has_kink(rule.loss)
         self.groups, self.centred, self.rng = groups, centred, rng
         self.y, self.dtype = y, precision_for(np.float32, y, *small.deep)
-        self.labels = np.tile(y.astype(self.dtype), P)
+        self.labels = np.tile(y.astype(self.dtype), reruns)
         self.weight = sample_weight
-        self._weights = None if sample_weight is None else np.tile(sample_weight.astype(self.dtype), P)
-        self._basis = Basis(np.concatenate([np.full(m, 1 / m), np.full(P * m, 1 / (m * P))]), np.float32)
+        self._weights = None if sample_weight is None else np.tile(sample_weight.astype(self.dtype), reruns)
+        self._basis = Basis(np.concatenate([np.full(m, 1 / m), np.full(reruns * m, 1 / (m * reruns))]), np.float32)
         self._M = Moving(rule, np.zeros((nodes, q, 0)))
         self._natural = np.sqrt(self.phi * spectrum.weights * spectrum.nodes)  # of what each zeta^j stands for
         self._zeta = np.zeros((P, nodes, 0, m), np.float32)  # with rows to spare
-        self._moved = np.zeros((q, (1 + P) * m), np.float32)  # M times the basis: M Q, M D
+        self._moved = np.zeros((q, (1 + reruns) * m), np.float32)  # M times the basis: M Q, M D
+
+    @property
+    def R(self) -> None:
+        """Responses of single steps are not known here."""
 
     @property
     def own(self) -> Array:
@@ -109,15 +118,17 @@ class NudgedMemory:
             self._moved[:] = np.nan
             return
         plain = S if batch is None else self.network.gradients(u, self.y, V, self.rule.loss, self.weight)[0]
-        D = self._rerun(u.astype(self.dtype), V.map(lambda W: W.astype(self.dtype))).reshape(self.q, self.P, self.m)
+        D = self._rerun(u.astype(self.dtype), V.map(lambda W: W.astype(self.dtype))).reshape(self.q, -1, self.m)
         rows = np.concatenate([S[:, None], (D - plain[:, None]) / NUDGE], axis=1)
         unit, rows = in_units(rows, np.float32)
-        H = unit * self._response(rows[:, 1:])
+        H = unit * self._response(rows[:, 1 : 1 + self.P])
         if batch is not None:
             rows[:, 1:] *= batch.astype(np.float32)
         if self.centred:
             common = rows.mean(axis=2, keepdims=True)
             rows -= common if self.weight is None else common * self.weight.astype(np.float32)
+        if self.tests is not None:
+            self.tests.add(unit * rows[:, 0], unit * rows[:, 1 + self.P :])
         try:
             L, _ = self._basis.extend(rows.reshape(self.q, -1), self.tolerance)
         except np.linalg.LinAlgError:  # directions lost in rounding: whoever reads the memory sees it
@@ -135,8 +146,11 @@ class NudgedMemory:
         """Gradients of all rows in all reruns, (q, P m)."""
         M = (self._natural[:, None, None] * self._M.now).astype(np.float32)
         fresh = np.matmul(M, self._zeta[:, :, : M.shape[2]]).sum(axis=1).swapaxes(0, 1)  # (q, P, m)
-        moved = self.groups.mix(self._moved[:, self.m :].reshape(fresh.shape))
-        theta = u[:, None] + self.dtype(NUDGE) * (self.groups.correlate(fresh) + moved).astype(self.dtype)
+        moved = self.groups.mix(self._moved[:, self.m :].reshape(self.q, -1, self.m))
+        fresh = self.groups.correlate(fresh)
+        if self.tests is not None:
+            fresh = np.concatenate([fresh, self.tests.nudges], axis=1)
+        theta = u[:, None] + self.dtype(NUDGE) * (fresh + moved).astype(self.dtype)
         return self.network.gradients(theta.reshape(self.q, -1), self.labels, V, self.rule.loss, self._weights)[0]
 
     def _response(self, D: Array) -> Array:
@@ -162,10 +176,7 @@ class NudgedMemory:
         fresh = self.rng.standard_normal(new.shape, np.float32)
         if 2 * K + 1 < self.groups.count:
             fresh -= fresh.mean(axis=3, keepdims=True)
-            fresh -= np.matmul(np.matmul(fresh, known.swapaxes(2, 3)), known) / self.m
-            factor = np.linalg.cholesky(np.matmul(fresh, fresh.swapaxes(2, 3)) / self.m)
-            fresh = np.matmul(np.linalg.inv(factor), fresh)
-        new[:] = fresh
+        new[:] = orthonormal(fresh, known, self.groups.count)
 
 
 class ExactMemory:
@@ -182,6 +193,7 @@ class ExactMemory:
         spectrum: Spectrum,
         centred: bool = False,
         sample_weight: Array | None = None,
+        tests: FeatureTests | None = None,
     ):
         m, q, n_steps = len(y), network.widths[0], rule.n_steps
         require_memory(
@@ -194,7 +206,12 @@ class ExactMemory:
         self._responses = Responses(rule, q, m, m / n_features, *spectrum)
         self._past = np.zeros((n_steps, q, m))
         self.memory = np.zeros((q, m))
-        self.spread = 1.0
+        self.spread, self.tests = 1.0, tests
+
+    @property
+    def R(self) -> Array:
+        """Responses (T, T, q, q) of every step to all before."""
+        return self._responses.R
 
     @property
     def own(self) -> Array:
@@ -204,6 +221,8 @@ class ExactMemory:
     def extend(self, t: int, u: Array, S: Array, V: Small, batch: Array | None = None) -> None:
         """As that of `NudgedMemory`; with batches it averages responses over each of them."""
         self._past[t] = S - self.weight * S.mean(axis=1, keepdims=True) if self.centred else S
+        if self.tests is not None:
+            self.tests.add(self._past[t])
         J = self.weight * self.network.hessian(u, self.y, V, self.rule.loss)
         self._responses.extend(t, J if batch is None else J * batch)
         self.memory = self._responses.memory(t + 1, self._past)

@@ -259,6 +259,15 @@ def _try(network, training, scale, X, y, covariance, unlabelled, groups, rng) ->
         return Candidate(network, training, scale, 0, np.inf, np.inf, None, None, "failed", str(error)), ()
     stop = early_stop(run)
     candidate = Candidate(
-        network, training, scale, stop.step, stop.error, stop.stderr, run.stopped, run.left_out, run.status, run.message
+        network,
+        training,
+        scale,
+        stop.step,
+        stop.error,
+        stop.stderr,
+        run.stopped,
+        run.left_out_outputs,
+        run.status,
+        run.message,
     )
     return candidate, run.warnings

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..common import Array, Result, brief, counted, first_and_last, integer, numbers, shown
-from ..model import Recording, Small, Weights
+from ..common import Array, Result, brief, counted, first_and_last, integer, number, numbers, shown
+from ..model import Network, Recording, Small, Weights
+from .intervals import IntervalAccuracy, Width, accuracy, conformal_quantile
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,8 +37,21 @@ class Trajectory(Result):
     best_step : int or None
         The step of least estimated error (or metric, `monitor`), out of those before training became unsteady, if it
         did (`warnings`).
-    left_out : (m,) or None
+    left_out_outputs : (m,) or None
         Outputs for the training rows at that step, as if each (with its group) had not been trained on (theory 5).
+    left_out_kept : (len(first_weights_at), m) or None
+        The same at the chosen steps.
+    labels, sample_weight : (m,) or None
+        Those of the training rows of such a run.
+    network : Network or None
+        The network of such a run, for its intervals; a file does not keep one with activations of one's own.
+    feature_pvalues : (n_features,) or None
+        P-value of every feature: uniform for those on which the labels do not depend (theory 9).
+    feature_statistics : (n_features, q) or None
+        What they come from: independent and standard Gaussian for such features.
+    feature_effects, feature_effects_stderr : (n_features,) or None
+        Effect of every feature along the direction that they share, upwards with the labels, in the units of a
+        correlation with them; and its standard error.
     stopped_first : (n_features, q) or None
         W_1 at that step.
     first_weights : (len(first_weights_at), n_features, q) or None
@@ -70,7 +85,15 @@ class Trajectory(Result):
     estimated_metrics: Array | None = None
     estimated_metrics_stderr: Array | None = None
     best_step: int | None = None
-    left_out: Array | None = None
+    left_out_outputs: Array | None = None
+    left_out_kept: Array | None = None
+    labels: Array | None = None
+    sample_weight: Array | None = None
+    network: Network | None = None
+    feature_pvalues: Array | None = None
+    feature_statistics: Array | None = None
+    feature_effects: Array | None = None
+    feature_effects_stderr: Array | None = None
     stopped_first: Array | None = None
     first_weights: Array | None = None
     preactivations: Array | None = None
@@ -121,6 +144,120 @@ class Trajectory(Result):
             kept = f"steps {shown(self.first_weights_at)}" if self.first_weights_at else "no step"
             raise ValueError(f"W_1 was kept at {kept}; to have it at t = {t} train with {t} in first_weights_at")
         return self._weights(self.first_weights[self.first_weights_at.index(t)], t)
+
+    def prediction_interval(self, X_new: Array, level: float = 0.9, *, step: int | None = None, adaptive: bool = False):
+        """Intervals that cover the labels of new rows with probability `level`, from the training rows alone.
+
+        f(x) -+ the ceil(level (m + 1))-th smallest of |label - left-out output| (theory 8): valid at any step, after
+        any number of steps, for m < n too, up to O(m^(-1/2)); `interval_accuracy` says what one run leaves open.
+
+        Parameters
+        ----------
+        X_new : (rows, n_features) array
+        level : float
+            Between 0 and 1. Above m / (m + 1) the intervals are infinite.
+        step : int, optional
+            `best_step` by default; or a step of `first_weights_at`.
+        adaptive : bool
+            Widths that follow the output: residuals are compared with those of rows of like outputs. For noise that
+            depends on the signal; with few rows constant width is safer.
+
+        Returns
+        -------
+        (rows, 2) array
+            Lower and upper ends.
+
+        Raises
+        ------
+        ValueError
+            When the run has no left-out outputs (`augmented_gradient_descent`) or none at that step, and for rows that
+            do not fit or a level out of range.
+
+        Examples
+        --------
+        >>> import numpy as np, sedyn
+        >>> network, signal = sedyn.Network((2, 1), ("tanh", "identity")), sedyn.random_signal(80, rng=0)
+        >>> X, y = sedyn.SingleIndex("tanh", 0.3).sample(300, signal, rng=1)
+        >>> run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.2, 10), network.init(80, rng=2), X, y)
+        >>> X_new, y_new = sedyn.SingleIndex("tanh", 0.3).sample(2000, signal, rng=3)
+        >>> low, high = run.prediction_interval(X_new, level=0.9).T
+        >>> bool(0.85 < np.mean((low <= y_new) & (y_new <= high)) < 0.95)
+        True
+        """
+        level = number(level, "level", "lie between 0 and 1", lambda x: 0 < x < 1)
+        weights, left_out = self._kept(step)
+        f = self._predict(weights, X_new)
+        scores, width = self._scores(left_out, adaptive)
+        half = conformal_quantile(scores, level, self.sample_weight) * (1.0 if width is None else width.at(f))
+        return np.stack([f - half, f + half], axis=1)
+
+    def prediction_set(self, X_new: Array, level: float = 0.9, *, step: int | None = None) -> Array:
+        """Which of the labels -1 and +1 new rows may have: the true one is among them with probability `level`.
+
+        As `prediction_interval`, with -label * output in the place of the residual. Returns a (rows, 2) array of bool,
+        for -1 and +1; both where the output is small, none where a low level asks for more than it shows. Raises
+        ValueError as `prediction_interval`, and for labels other than -1 and +1.
+
+        Examples
+        --------
+        >>> import numpy as np, sedyn
+        >>> network, signal = sedyn.Network((2, 1), ("tanh", "identity")), sedyn.random_signal(80, rng=0)
+        >>> teacher = sedyn.SingleIndex(lambda z: np.where(z > 0, 1.0, -1.0), 0.0)
+        >>> X, y = teacher.sample(300, signal, rng=1)
+        >>> training = sedyn.Training(0.5, 10, loss="logistic")
+        >>> run = sedyn.augmented_gradient_descent(network, training, network.init(80, rng=2), X, y)
+        >>> X_new, y_new = teacher.sample(2000, signal, rng=3)
+        >>> found = run.prediction_set(X_new, level=0.9)
+        >>> bool(0.85 < np.mean(found[np.arange(2000), (y_new > 0).astype(int)]) < 0.95)
+        True
+        """
+        level = number(level, "level", "lie between 0 and 1", lambda x: 0 < x < 1)
+        weights, left_out = self._kept(step)
+        if not np.all(np.abs(self.labels) == 1):
+            raise ValueError("prediction sets are for labels -1 and +1; this run has others, use prediction_interval")
+        f = self._predict(weights, X_new)
+        most = conformal_quantile(-self.labels * left_out, level, self.sample_weight)
+        return np.stack([f <= most, -f <= most], axis=1)
+
+    def interval_accuracy(
+        self, level: float = 0.9, *, step: int | None = None, adaptive: bool = False
+    ) -> IntervalAccuracy:
+        """What one run leaves open about its intervals of that level: their width, and its and the coverage's spread.
+
+        Over runs the coverage has the standard deviation 1.5 sqrt(level (1 - level) / m), measured (theory 8); rows of
+        one group count once. Raises ValueError as `prediction_interval`.
+        """
+        level = number(level, "level", "lie between 0 and 1", lambda x: 0 < x < 1)
+        scores, width = self._scores(self._kept(step)[1], adaptive)
+        scores = scores * (1.0 if width is None else width.widths.mean())
+        w = np.ones(len(scores)) if self.sample_weight is None else self.sample_weight
+        independent = min(w.sum() ** 2 / (w @ w), self.n_groups or len(w))
+        return accuracy(scores, level, self.sample_weight, independent)
+
+    def save(self, path):
+        if self.network is not None and not all(isinstance(a, str) for a in self.network.activations):
+            return dataclasses.replace(self, network=None).save(path)  # a file holds no functions
+        return super().save(path)
+
+    save.__doc__ = Result.save.__doc__
+
+    def _kept(self, step: int | None) -> tuple[Weights, Array]:
+        if self.left_out_outputs is None or step is None or step == self.best_step:
+            return self.stopped, self.left_out_outputs  # type: ignore[return-value]
+        weights = self.weights_at(step)
+        return weights, self.left_out_kept[self.first_weights_at.index(int(step))]  # type: ignore[index]
+
+    def _predict(self, weights: Weights, X_new: Array) -> Array:
+        if self.network is None:
+            raise ValueError("this run was read from a file that could not keep its network; train again for intervals")
+        return self.network.predict(weights, X_new)
+
+    def _scores(self, left_out: Array, adaptive: bool) -> tuple[Array, Width | None]:
+        sizes = np.abs(self.labels - left_out)  # type: ignore[operator]
+        if not adaptive:
+            return sizes, None
+        width = Width(left_out, sizes)
+        return sizes / width.left_out, width
 
     def _weights(self, first: Array, t: int) -> Weights:
         return Weights(first, tuple(W[t] for W in self.deep_weights), tuple(b[t] for b in self.biases))

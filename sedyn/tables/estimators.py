@@ -96,59 +96,57 @@ class _Network(BaseEstimator):
 
     def _train(self, X, y, weight, groups, loss: str, start: float, metrics=(), monitor="squared") -> _Fit:
         """The best configuration, trained; `start` is the output to begin with."""
+        if isinstance(self.step_size, str) and self.step_size != "auto":
+            raise ValueError(f"step_size must be 'auto' or a positive number; got {shown(self.step_size)}")
         given = {name: getattr(self, name) for name in AUTO}
         choices = [AUTO[name] if isinstance(v, str) and v == "auto" else (v,) for name, v in given.items()]
         seed = check_random_state(self.random_state).randint(2**31)
-        fits = [
-            self._try(X, y, weight, groups, loss, start, metrics, monitor, point, seed) for point in product(*choices)
-        ]
+        alone = np.arange(len(X)) if groups is None else np.unique(groups, return_index=True)[1]
+        rows = X
+        if len(alone) > SPECTRUM_ROWS[1]:
+            rows = X[np.random.default_rng(0).choice(alone, SPECTRUM_ROWS[1], replace=False)]
+        options = {
+            "unlabelled": rows if len(alone) >= SPECTRUM_ROWS[0] and np.ptp(X, axis=0).any() else None,
+            "groups": groups,
+            "sample_weight": weight,
+            "metrics": metrics,
+            "monitor": monitor,
+            "until_turned": True,
+            "n_reruns": max(RERUNS, 3500 // len(X)) if len(X) < FEW else None,
+            "tolerance": TOLERANCE,
+            "dtype": np.float32 if X.size > LARGE else np.float64,
+        }
+        fits = [self._try(X, y, loss, start, point, seed, options) for point in product(*choices)]
         best = min(fits, key=lambda fit: fit.error)
         best.optimism = optimism(
             *(np.array([getattr(fit, name) for fit in fits]) for name in ("losses", "error", "stderr"))
         )
         return best
 
-    def _try(self, X, y, weight, groups, loss, start, metrics, monitor, point, seed) -> _Fit:
+    def _try(self, X, y, loss: str, start: float, point: tuple, seed: int, options: dict) -> _Fit:
+        """One configuration, trained; its step size halved until training is steady."""
         width, depth, activation, scale = point
         width, depth = integer(width, "width"), integer(depth, "depth", 2)
         network = Network((width,) * (depth - 1) + (1,), (activation,) * (depth - 1) + ("identity",), bias=True)
-        rng = np.random.default_rng(seed)
-        weights = network.init(X.shape[1], scale=(scale,) + (1.0,) * (depth - 1), rng=rng)
+        weights = network.init(X.shape[1], scale=(scale,) + (1.0,) * (depth - 1), rng=np.random.default_rng(seed))
         *hidden, output = weights.biases
         weights = Weights(weights.first, weights.deep, (*hidden, output + start))
         auto = isinstance(self.step_size, str)
-        if auto and self.step_size != "auto":
-            raise ValueError(f"step_size must be 'auto' or a positive number; got {shown(self.step_size)}")
-        step = STEP / largest_curvature(network, weights, X, y, loss, weight) if auto else self.step_size
-        alone = np.arange(len(X)) if groups is None else np.unique(groups, return_index=True)[1]
-        unlabelled = X if len(alone) >= SPECTRUM_ROWS[0] and np.ptp(X, axis=0).any() else None
-        if len(alone) > SPECTRUM_ROWS[1]:
-            unlabelled = X[np.random.default_rng(0).choice(alone, SPECTRUM_ROWS[1], replace=False)]
+        step = self.step_size
+        if auto:
+            step = STEP / largest_curvature(network, weights, X, y, loss, options["sample_weight"])
         for _ in range(HALVINGS):
+            training = Training(step, self.max_steps, loss=loss)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", AssumptionWarning)
                 run = augmented_gradient_descent(
-                    network,
-                    Training(step, self.max_steps, loss=loss),
-                    weights,
-                    X,
-                    y,
-                    unlabelled=unlabelled,
-                    groups=groups,
-                    sample_weight=weight,
-                    metrics=metrics,
-                    monitor=monitor,
-                    until_turned=True,
-                    n_reruns=max(RERUNS, 3500 // len(X)) if len(X) < FEW else None,
-                    tolerance=TOLERANCE,
-                    dtype=np.float32 if X.size > LARGE else np.float64,
-                    rng=np.random.default_rng(seed),
+                    network, training, weights, X, y, rng=np.random.default_rng(seed), **options
                 )
             unsteady = run.status == "diverged" or any(text.endswith(UNSTEADY) for text in run.warnings)
             if not auto or not unsteady:
                 break
             step /= 2
-        return _Fit(network, run, y, monitor)
+        return _Fit(network, run, y, options["monitor"])
 
     def _report(self, fits: list[_Fit], unit: float = 1.0):
         """Set the attributes that both kinds share."""
@@ -162,7 +160,10 @@ class _Network(BaseEstimator):
         )
         self.best_step_ = max(int(run.best_step or 0) for run in runs)
         self.n_iter_ = max(len(run.train_error) - 1 for run in runs)
-        found = [text for run in runs for text in run.warnings]
+        found = [text for text in runs[0].warnings if all(text in run.warnings for run in runs)]
+        if len(runs) > 1:
+            for run, name in zip(runs, self.classes_, strict=True):
+                found += [f"{name} against the rest: {text}" for text in run.warnings if text not in found]
         if self.n_iter_ >= self.max_steps and self.best_step_ == self.n_iter_ > 0:
             found.append(f"the estimate still falls at the last of {self.max_steps} steps; raise max_steps")
         found += [run.message for run in runs if run.message]
@@ -178,7 +179,7 @@ class _Fit:
         self.network, self.run, self.optimism = network, run, 0.0
         best = run.best_step
         assert best is not None and run.estimated_error is not None and run.estimated_stderr is not None
-        f = run.left_out
+        f = run.left_out_outputs
         if monitor == "squared":
             self.training, self.curve, self.stderrs = run.train_error, run.estimated_error, run.estimated_stderr
             self.losses = np.square(f - y)
@@ -335,7 +336,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
             fits.append(
                 self._train(X, y, weight, groups, "logistic", special.logit(rate), ("logistic", "zero_one"), "logistic")
             )
-        left_out = np.array([fit.run.left_out for fit in fits])
+        left_out = np.array([fit.run.left_out_outputs for fit in fits])
         right = numbers == (left_out[0] > 0 if len(fits) == 1 else left_out.argmax(axis=0))
         self.estimated_score_ = float(share @ right)
         counted = 1 / float(share @ share)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas
 
 FEW = 10  # fewer rows than this tell nothing about what a column is
+ALIKE = 0.999  # rank correlation with the target: a copy of it
 MOSTLY = 0.9  # of the cells are numbers or dates: the column is one of numbers or dates
 DIFFERENT = 0.8  # of the cells of a text differ: names or free text, not categories
 LIKELY = 0.8  # of a few cells are so: worth a look at all
@@ -100,7 +101,7 @@ def read_table(source: str | Path, target: str, *, groups: str | None = None) ->
     Separators (comma, semicolon, tab, bar, blanks), decimal and thousands marks, encoding and compression (gz, bz2, xz,
     zip) are found out. Numbers, dates (as days since 1970) and true/false become numbers, other texts categories; what
     is not a number in a column of numbers counts as missing. Left out, each with a remark: columns that only count the
-    rows, are empty, repeat another, or hold texts that nearly all differ; and rows without a target.
+    rows, are empty or constant, repeat another, or hold texts that nearly all differ; and rows without a target.
 
     Parameters
     ----------
@@ -203,12 +204,18 @@ def read_table(source: str | Path, target: str, *, groups: str | None = None) ->
         raise ValueError(
             f"the target {target!r} holds {distinct} texts in {len(y)} rows; expected numbers or categories"
         )
-    if all(X[name].nunique(dropna=False) < 2 for name in X):
-        gone = "; ".join(notes.sentences()) or "the others are constant"
+    for name in list(X):
+        if X[name].nunique(dropna=False) < 2:
+            notes.add("left out, constant: {}", f"{name!r}")
+            del X[name], kinds[name]
+        elif len(y) >= FEW and (how := _tells(X[name], y)):
+            notes.add(f"{how} (remove it if it is known only together with the target): {{}}", f"{name!r}")
+    if X.shape[1] == 0:
+        gone = "; ".join(notes.sentences())
         raise ValueError(f"no feature is left in {title} besides the target {target!r}: {gone}")
     y_array = y.to_numpy(dtype=float) if y.dtype == float else y.astype(object).to_numpy()
     marked = tuple(f"{kind}, decimal comma" if name in notes.commas else kind for name, kind in kinds.items())
-    return DataTable(X, y_array, tuple(read), target, labels, notes.sentences(), marked)
+    return DataTable(X, y_array, tuple(X), target, labels, notes.sentences(), marked)
 
 
 def read_rows(source: str | Path, like: Iterable[tuple[str, str]]) -> tuple[pandas.DataFrame, tuple[str, ...]]:
@@ -568,10 +575,14 @@ def _converted(name, column, layout: _Layout, notes: _Notes, *, kind: str | None
                 return _finite(name, spread(numbers), notes), "number"
         if kind != "number":
             orders = (False, True) if kind is None else (kind.endswith("first"),)
-            fits = [probe[some][_days(texts[some], order).notna()].sum() for order in orders]
+            readings = [_days(texts[some], order) for order in orders]
+            fits = [probe[some][days.notna()].sum() for days in readings]
             order = orders[int(np.argmax(fits))]
             if max(fits) >= LIKELY * probe[some].sum() and share(days := _days(texts, order)) >= MOSTLY:
-                remark(f"read as days since 1970{' (month first)' * order}: {{}}", days)
+                how = " (month first)" if order else ""
+                if kind is None and fits[0] == fits[1] and not readings[0].equals(readings[1]):
+                    how = " (day first; month first would fit as well)"
+                remark(f"read as days since 1970{how}: {{}}", days)
                 return spread(days), "date, month first" if order else "date"
     gone = lower.isin(MISSING)
     level, levels = pd.factorize(texts.mask(gone), sort=True)
@@ -661,6 +672,22 @@ def _may_group(name, values, count: int, distinct: int, kind: str) -> bool:
         return False
     blocks = 1 + np.count_nonzero(np.diff(codes))
     return bool(kind == "category" or (blocks == distinct and len(np.unique(np.diff(levels))) > 1))
+
+
+def _tells(values, y) -> str:
+    """How a feature all but gives the target away; empty when it does not."""
+    pd = _pandas()
+    if (
+        2 * y.nunique() <= len(y)
+        and values.nunique() == y.nunique()
+        and np.array_equal(pd.factorize(values)[0], pd.factorize(y)[0])
+    ):
+        return "the target in other words"
+    if values.dtype == float and y.dtype == float:
+        present = values.notna()
+        if present.sum() >= FEW and abs(values[present].rank().corr(y[present].rank())) > ALIKE:
+            return "in the order of the target"
+    return ""
 
 
 def _sentinel(values: Array) -> float | None:

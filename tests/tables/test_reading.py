@@ -164,7 +164,9 @@ def test_dates(write, cells, days):
     assert remarks[0].startswith("read as days since 1970") and repr(cells[0]) in remarks[0]
 
 
-@pytest.mark.parametrize("cells", [["1-10", "5-12", "0-4"], ["a1", "b2", "c3"], ["may", "mar", "jan"], ["v1.2.3"] * 3])
+@pytest.mark.parametrize(
+    "cells", [["1-10", "5-12", "0-4"], ["a1", "b2", "c3"], ["may", "mar", "jan"], ["v1.2.3", "v1.2.4", "v1.3.0"]]
+)
 def test_what_is_no_date(write, cells):
     assert column(write, cells)[1] == "category"
 
@@ -291,7 +293,7 @@ def test_likely_groups_and_sentinels_are_only_remarked_on(write):
         ("a,y\n1,2\n3,2\n", "y", "target 'y' is constant"),
         ("a,y\n1,x\n3,x\n", "y", "target 'y' is constant"),
         ("a,y\n1,\n3,NA\n", "y", "target 'y' .* has no values; choose another"),
-        ("a,y\n1,2\n1,3\n", "y", "no feature is left .* the others are constant"),
+        ("a,y\n1,2\n1,3\n", "y", "no feature is left .* left out, constant: 'a'"),
         ("a,y\n" + "".join(f"{k},{k**2}\n" for k in range(12)), "y", "no feature is left .*only counting"),
         ("a,y\n" + "".join(f"{k**2},name {k}\n" for k in range(12)), "y", "holds 12 texts in 12 rows"),
         (b"PAR1abc", "y", "a Parquet file, .*export it as CSV"),
@@ -398,3 +400,36 @@ def test_new_rows_are_read_with_the_marks_of_those_that_were_fitted(write):
     english = read_table(write("turnover,x,y\n9.189,1.2,92.5\n4.173,0.5,41\n"), "y")
     new, _ = read_rows(write("turnover,x\n4.173,1\n"), zip(english.names, english.kinds, strict=True))
     assert new["turnover"].tolist() == [4.173]
+
+
+def test_what_gives_the_target_away_is_pointed_out(tmp_path):
+    rng = np.random.default_rng(0)
+    wage = rng.lognormal(size=60)
+    other = wage * np.exp(0.3 * rng.standard_normal(60))
+    lines = [f"{w:.6f},{np.log(w):.6f},{o:.6f},7" for w, o in zip(wage, other, strict=True)]
+    (tmp_path / "wages.csv").write_text("wage,lwage,other,one\n" + "\n".join(lines))
+    table = read_table(tmp_path / "wages.csv", "wage")
+    assert table.names == ("lwage", "other")
+    assert "left out, constant: 'one'" in table.remarks
+    assert [r for r in table.remarks if r.startswith("in the order of the target") and r.endswith("'lwage'")]
+    assert not any("'other'" in r for r in table.remarks)
+    answers = ["yes" if w > 1 else "no" for w in wage]
+    lines = [f"{a},{int(a == 'yes')},{o:.3f}" for a, o in zip(answers, other, strict=True)]
+    (tmp_path / "answers.csv").write_text("answer,code,other\n" + "\n".join(lines))
+    remarks = read_table(tmp_path / "answers.csv", "answer").remarks
+    assert [r for r in remarks if r.startswith("the target in other words") and r.endswith("'code'")]
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (["03/04/2024", "05/06/2024", "07/08/2024"], "day first; month first would fit as well"),
+        (["13/04/2024", "05/06/2024", "07/08/2024"], "1970: "),
+        (["03/14/2024", "05/06/2024", "07/08/2024"], "month first)"),
+        (["2024-03-04", "2024-05-06", "2024-07-08"], "1970: "),
+    ],
+)
+def test_dates_of_unknown_order_are_said(tmp_path, days, said):
+    (tmp_path / "d.csv").write_text("day,y\n" + "\n".join(f"{d},{k}" for k, d in enumerate(days * 5)))
+    (remark,) = [r for r in read_table(tmp_path / "d.csv", "y").remarks if "since 1970" in r] or ["1970: "]
+    assert said in remark

@@ -1,0 +1,185 @@
+"""Tests of features: which of them the labels depend on, from one training run (theory 9).
+
+Summed over the steps, the gradients hold of every feature what it tells of the labels, and what the weights that saw it
+have done to the rows' own gradients. The second part is a response, measured by reruns and taken away; the rest is
+Gaussian around 0 for a feature that the labels do not depend on.
+
+======= =================================================================== ============
+symbol  name                                                                shape
+======= =================================================================== ============
+S       gradients summed over the steps                                     (q, m)
+B       orthonormal basis of the rows of W_1^(0)T, W_1^(1)T, .., over       (K, n)
+        features
+c_s     W_1^(s)T in that basis                                              (q, K)
+z       Gaussian directions over the rows, one for each row of the basis    (P, K, m)
+H       mean derivative of S when every U_s moves along c_s: the response   (q, K)
+        in that basis
+D       (Sigma^(-1) X^T S^T / m) - B^T H^T                                  (n, q)
+======= =================================================================== ============
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special, stats
+
+from ..common import Array
+from ..model import eigen_directions
+from ..recursion import Basis
+
+TOLERANCE = 1e-2  # of the basis of weights
+FEWEST, ENOUGH = 2, 6  # rows per feature for a covariance from other rows: refused below, warned of below (theory 9)
+
+
+class FeatureTests:
+    """Collects along a run what the tests of its features need."""
+
+    def __init__(self, X: Array, y: Array, q: int, covariance, unlabelled: Array | None, own: bool, rng):
+        """As `augmented_gradient_descent` takes them, validated; `own`: the unlabelled rows are those of X.
+
+        Raises ValueError for a covariance that cannot be inverted or is not known well enough.
+        """
+        (m, n), self.rng = X.shape, rng
+        self.X, self.y, self.q, self.noise_of_inverse = X, y, q, 0.0
+        self.own, self.warning = own, ""
+        known = np.ones((1, m))
+        if own:
+            if m <= n + q + 2:
+                raise ValueError(
+                    f"feature_tests with a covariance from the training rows themselves need more rows than features; "
+                    f"got {m} rows and {n} features; give the covariance, or further rows with unlabelled="
+                )
+            known = np.concatenate([known, X.T.astype(float)])
+            self.freedom = m - n - int(np.all(np.abs(X.mean(axis=0)) < 1e-5 * X.std(axis=0)))
+            self.inverse = m * _inverse(X.T.astype(float) @ X)
+        elif unlabelled is not None:
+            k = len(unlabelled)
+            if k < FEWEST * n + 4:
+                raise ValueError(
+                    f"feature_tests need the inverse of the covariance, and {k} unlabelled rows say too little of "
+                    f"it for {n} features; give at least {ENOUGH * n}, or the covariance"
+                )
+            if k < ENOUGH * n:
+                self.warning = (
+                    f"the covariance of {n} features comes from {k} rows: p-values are somewhat too small; give "
+                    f"{ENOUGH * n} or more"
+                )
+            self.noise_of_inverse = 1 / (k - n - 2)
+            self.inverse = (k - n - 2) / (k - 1) * _inverse(np.cov(unlabelled.T).reshape(n, n))
+        elif covariance is not None:
+            variances, directions = eigen_directions(covariance, n)
+            self.inverse = _inverse(np.diag(variances) if directions is None else np.asarray(covariance, float))
+        else:
+            self.inverse = None
+        self._known = np.linalg.qr(known.T)[0].T.astype(np.float32)  # what the nudges must not contain
+        self._basis = Basis(np.ones(n), float)
+        self._z = np.zeros((0, 0, m), np.float32)
+        self.P, self.S, self._path = 0, np.zeros((q, m)), []
+
+    def begin(self, P: int) -> None:
+        """Make ready for P reruns."""
+        self.P = P
+        self._z = np.zeros((P, 0, len(self.X)), np.float32)
+        self.D = np.zeros((self.q, P, len(self.X)))
+
+    def follow(self, first: Array) -> None:
+        """Take in the weights W_1 (n, q) of the next step."""
+        c, _ = self._basis.extend(first.T.astype(float), TOLERANCE)
+        self._path.append(c)
+        born = len(self._basis) - self._z.shape[1]
+        if born and self.P:
+            fresh = self.rng.standard_normal((self.P, born, len(self.X)), np.float32)
+            fresh -= np.matmul(np.matmul(fresh, self._known.T), self._known)
+            self._z = np.concatenate([self._z, orthonormal(fresh, self._z, len(self.X) - len(self._known))], axis=1)
+
+    @property
+    def nudges(self) -> Array:
+        """What moves the fresh preactivations of every row in this step, (q, P, m), in units of the nudge."""
+        return np.matmul(self._path[-1].astype(np.float32), self._z).swapaxes(0, 1)
+
+    def add(self, S: Array, D: Array | None = None) -> None:
+        """Gradients (q, m) of a step, and what they change in the reruns, (q, P, m)."""
+        self.S += S
+        if D is not None:
+            self.D += D
+
+    def response(self, R: Array | None) -> tuple[Array, Array]:
+        """B^T H^T (n, q), and the covariance (n, q, q) that reruns leave it; exact from responses R (T, T, q, q)."""
+        B, noise = self._basis.combine(np.eye(len(self._basis))), np.zeros((self.q, self.q))
+        if R is None:
+            sizes = np.einsum("pkm,pkm->pk", self._z, self._z, dtype=float)
+            each = np.einsum("apm,pkm->pak", self.D, self._z, optimize=True) / sizes[:, None]
+            H = each.mean(axis=0)
+            noise = np.einsum("pak,pbk->ab", each - H, each - H) / (self.P * (self.P - 1) * len(B))
+        else:
+            H = np.zeros((self.q, len(B)))
+            for s, c in enumerate(self._path):
+                H[:, : c.shape[1]] += R[s:, s].sum(axis=0) @ c
+        return B.T @ H.T, np.einsum("kn,kn->n", B, B)[:, None, None] * noise
+
+    def result(self, R: Array | None = None) -> dict[str, Array]:
+        """Statistics, p-values and effects, all steps taken together; none where the gradients are all 0, or not
+        finite."""
+        (m, n), q = self.X.shape, self.q
+        if not np.all(np.isfinite(self.S)) or np.linalg.matrix_rank(self.S) < q:
+            return {}
+        response, noise = self.response(R)
+        v = self.X.T.astype(float) @ self.S.T / m
+        S, freedom = self.S, m
+        if self.own:
+            S = S - (self.X @ (self.inverse @ v)).T  # what the columns of X do not explain
+            freedom = self.freedom
+        G = S @ S.T / freedom
+        size = np.full(n, 1.0) if self.inverse is None else np.diag(self.inverse)
+        covariance = size[:, None, None] * G / m + noise
+        if self.inverse is not None:
+            moment, v = v, self.inverse @ v
+            if self.noise_of_inverse:
+                covariance += self.noise_of_inverse * (
+                    size[:, None, None] * (moment.T @ v) + np.einsum("la,lb->lab", v, v)
+                )
+        D = v - response
+        root = np.linalg.cholesky(covariance)
+        statistics = np.linalg.solve(root, D[:, :, None])[:, :, 0]
+        chi = np.square(statistics).sum(axis=1)
+        if self.own:
+            p = stats.f.sf(chi * (freedom - q + 1) / (freedom * q), q, freedom - q + 1)
+        else:
+            p = special.chdtrc(q, chi)
+        # along the direction in which all other features differ most in units of their noise; upwards with the labels
+        common = np.linalg.cholesky(G)
+        whitened = np.linalg.solve(common, D.T) / np.sqrt(size / m)  # (q, n)
+        all_of_them = whitened @ whitened.T
+        main = np.linalg.eigh(all_of_them)[1][:, -1]
+        others = np.linalg.eigh(all_of_them - np.einsum("al,bl->lab", whitened, whitened))[1][:, :, -1]  # (n, q)
+        others *= np.where(others @ main < 0, -1.0, 1.0)[:, None]
+        along = np.linalg.solve(common.T, others.T).T
+        effects, stderr = np.einsum("la,la->l", D, along), np.sqrt(np.einsum("la,lab,lb->l", along, covariance, along))
+        sign = 1.0 if effects @ (self.X.T @ self.y) >= 0 else -1.0
+        return {
+            "feature_pvalues": p,
+            "feature_statistics": statistics,
+            "feature_effects": sign * effects,
+            "feature_effects_stderr": stderr,
+        }
+
+
+def orthonormal(fresh: Array, known: Array, room: float) -> Array:
+    """Gaussian directions (.., d, m) made orthonormal over the rows, and orthogonal to `known` (.., K, m), while they
+    all are fewer than half of the `room`: a linear gradient then has exactly the right response."""
+    m, K = fresh.shape[-1], known.shape[-2] + fresh.shape[-2]
+    if 2 * K + 1 >= room:
+        return fresh
+    fresh = fresh - np.matmul(np.matmul(fresh, known.swapaxes(-2, -1)), known) / m
+    factor = np.linalg.cholesky(np.matmul(fresh, fresh.swapaxes(-2, -1)) / m)
+    return np.matmul(np.linalg.inv(factor), fresh)
+
+
+def _inverse(covariance: Array) -> Array:
+    values, vectors = np.linalg.eigh(covariance)
+    if values[0] <= 1e-10 * values[-1]:
+        raise ValueError(
+            "feature_tests need a covariance that can be inverted; here features depend on each other "
+            f"(smallest eigenvalue {values[0]:.3g}, largest {values[-1]:.3g}); remove what repeats others"
+        )
+    return (vectors / values) @ vectors.T
