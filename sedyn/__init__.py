@@ -27,22 +27,33 @@ from .model import (
     random_signal,
     sample_features,
 )
-from .runs import Simulation, Trajectory, Wide, gradient_descent, linearized_gradient_descent, simulate, widen
+from .runs import (
+    IntervalAccuracy,
+    Simulation,
+    Trajectory,
+    Wide,
+    gradient_descent,
+    linearized_gradient_descent,
+    simulate,
+    widen,
+)
 from .show import Explorer, explore
 from .sweeps import Failure, Table, load, sweep
 from .tables import DataTable, TableModel, fit_table, read_table, scale_target
-from .theory import DiceRun, Evolution, Kernels, StandardErrors, householder_dice, state_evolution
+from .theory import Band, DiceRun, Evolution, Kernels, StandardErrors, householder_dice, state_evolution
 
 __all__ = [
     "__version__",
     "Activation",
     "AssumptionWarning",
+    "Band",
     "Candidate",
     "DataTable",
     "DiceRun",
     "Evolution",
     "Explorer",
     "Failure",
+    "IntervalAccuracy",
     "Kernels",
     "Loss",
     "MultiIndex",

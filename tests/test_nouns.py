@@ -156,6 +156,7 @@ MAKE = {
     "Evolution of one scrambling": lambda: theory(n_scrambles=1),
     "Evolution of a lambda": lambda: theory(teacher=sedyn.SingleIndex(lambda z: z + np.sin(z), 0.3)),
     "Evolution of blocks": lambda: theory(blocks(), sedyn.MultiIndex("committee", 2)),
+    "Band": lambda: theory().band(N, n_runs=16),
     "Kernels": lambda: theory().kernels,
     "Kernels with responses": lambda: tangent().kernels,
     "StandardErrors": lambda: tangent().stderr,
@@ -167,6 +168,7 @@ MAKE = {
     "DiceRun": dice,
     "DataTable": data_table,
     "Stop": lambda: sedyn.early_stop(augmented()),
+    "IntervalAccuracy": lambda: augmented().interval_accuracy(),
     "Candidate": lambda: ranking()[0],
     "Ranking": ranking,
     "Table": table,
@@ -417,7 +419,8 @@ def test_rng_is_a_keyword_with_default_none_everywhere():
         if parameter is not None:
             seen.append(name)
             assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, name
-            assert parameter.default is None, name
+            # a band is the theory's own, and the same each time
+            assert parameter.default == (0 if name == "Evolution.band" else None), name
     expected = {"Network.init", "SingleIndex.sample", "MultiIndex.sample", "Overlaps.realize", "random_signal"}
     expected |= {"sample_features", "gradient_descent", "augmented_gradient_descent", "linearized_gradient_descent"}
     expected |= {"state_evolution", "householder_dice", "population_error", "population_errors", "simulate", "tune"}
@@ -426,7 +429,7 @@ def test_rng_is_a_keyword_with_default_none_everywhere():
 
 def test_options_are_keywords():
     """What may be given by position has no default, but for the few names below."""
-    allowed = {"test", "reference", "n_seeds", "show", "stderr", "scaling"}
+    allowed = {"test", "reference", "n_seeds", "show", "stderr", "scaling", "level"}
     inner = {"Network.gradients", "Network.hessian", "Network.validate_small"}  # of the solvers, not of users
     for name, function in public_callables():
         if name.startswith(ESTIMATORS):

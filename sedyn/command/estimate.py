@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import scipy
 
-from ..common import counted, integer
+from ..common import counted, integer, number
 from ..estimate import AssumptionWarning
 from ..tables import TableModel, baselines, describe_preparation, fit_table, read_table
 from .printing import _print_table, _printed_steps, _save
 
 FEWEST = 10  # rows
+DISCOVERIES, MOST_FEATURES = 0.1, 12
 FEW_CLASSES = 2  # a target of so many different numbers holds classes
 
 
@@ -52,9 +54,16 @@ def estimate(args: argparse.Namespace) -> None:
     sys.stdout.flush()
     options = {"width": args.width, "step_size": args.step_size, "max_steps": args.max_steps, "random_state": args.seed}
     network = (NetworkClassifier if classes else NetworkRegressor)(**options)
+    untested = ""
     with warnings.catch_warnings():  # printed below, from the model
         warnings.simplefilter("ignore", AssumptionWarning)
-        model = fit_table(table, network)
+        try:
+            model = fit_table(table, network.set_params(feature_tests=True))
+        except ValueError as error:
+            if not str(error).startswith("feature_tests"):
+                raise
+            untested = str(error)
+            model = fit_table(table, network.set_params(feature_tests=False))
     for line in describe_preparation(model.pipeline["columns"], table.X):
         print(f"  {line}")
     runs = network.run_ if isinstance(network.run_, tuple) else (network.run_,)
@@ -65,6 +74,7 @@ def estimate(args: argparse.Namespace) -> None:
     print(f"\nBest stopping time: t = {best}.", _reported(network, table, classes))
     print("\nBeside the obvious, cross-validated:")
     _print_baselines(network, model, table, classes)
+    _print_features(network, model, table, untested)
     for text in network.warnings_:
         for name, flag in (("groups=", "--groups"), ("max_steps", "--max-steps"), ("the step size", "--step-size")):
             text = text.replace(name, flag)
@@ -83,7 +93,8 @@ def estimate(args: argparse.Namespace) -> None:
 def predict(args: argparse.Namespace) -> None:
     if args.output:
         _require_writable(args.output, "--output", args.csv, args.model)
-    found, remarks = TableModel.load(args.model).predict(args.csv)
+    level = number(args.level, "--level", "lie between 0 and 1", lambda x: 0 < x < 1)
+    found, remarks = TableModel.load(args.model).predict(args.csv, level)
     for remark in remarks:
         print(remark, file=sys.stderr)
     found.to_csv(args.output or sys.stdout, index=False)
@@ -131,6 +142,31 @@ def _reported(network, table, classes: bool) -> str:
     return (
         f"Estimated on new rows: R^2 {score:.3g} ± {spread:.2g}; "
         f"root mean square error {error:.4g} in units of {table.target!r}."
+    )
+
+
+def _print_features(network, model, table, untested: str) -> None:
+    """The columns that the target depends on, given all others."""
+    if untested:
+        print(f"\nColumns were not tested: {untested.split(';')[0].replace('feature_tests ', 'the tests ')}.")
+        return
+    p, effects, errors = network.feature_pvalues_, network.feature_effects_, network.feature_effects_stderr_
+    names = [str(name) for name in model.pipeline["columns"].get_feature_names_out()]
+    if p.ndim == 2:
+        print("\nColumns were not tested: tests are for two classes, or numbers.")
+        return
+    found = scipy.stats.false_discovery_control(p) <= DISCOVERIES
+    order = np.argsort(p, kind="stable")[: max(3, min(found.sum(), MOST_FEATURES))]
+    print(
+        f"\nWhat {table.target!r} depends on, all other columns held fixed (effects in units of the noise of one row):"
+    )
+    print(f"  {'':28s}{'effect':>9s}   {'std. error':>10s} {'p-value':>10s}")
+    for k in order:
+        mark = " *" if found[k] else ""
+        print(f"  {names[k][:28]:28s}{effects[k]:9.2g} ± {errors[k]:10.2g} {p[k]:10.2g}{mark}")
+    print(
+        f"  * {counted(int(found.sum()), 'column')} of {len(p)} at a false discovery rate of {DISCOVERIES:.0%}"
+        + (f"; the first {MOST_FEATURES} are shown" if found.sum() > MOST_FEATURES else "")
     )
 
 

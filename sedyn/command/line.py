@@ -86,6 +86,12 @@ def parser() -> argparse.ArgumentParser:
     )
     job.add_argument("model", help="a file written by `estimate --save`")
     job.add_argument("csv", help="text file with the same columns, by name; - for standard input")
+    job.add_argument(
+        "--level",
+        type=float,
+        default=0.9,
+        help="probability that an interval, or the possible classes, hold the truth (default: %(default)s)",
+    )
     job.add_argument("--output", help="CSV file (default: standard output)")
     job.set_defaults(command=predict)
 

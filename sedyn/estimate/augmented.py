@@ -72,6 +72,11 @@ def augmented_gradient_descent(
     until_turned : bool
         End the run once the monitored estimate has turned (3 % above its least value, and half as many steps again
         passed since), has been flat over the last third of the steps, or training has become unsteady.
+    feature_tests : bool
+        Whether to test for every feature that the labels do not depend on it given the others (theory 9):
+        `feature_pvalues` and `feature_effects` of the run, by the sum of the gradients over all steps. Known variances
+        (n,) are taken as those of independent features, a matrix as what it is; further `unlabelled` rows should be
+        six times as many as features; ``unlabelled=X`` asks for m > n. At most twice the time.
     method : str
         ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference for
         smooth activations and losses and independent rows. With batches it averages responses over each batch, where
@@ -97,7 +102,8 @@ def augmented_gradient_descent(
     ------
     ValueError
         As `gradient_descent`, and for an unknown method, a covariance that is none, both covariance and unlabelled
-        rows, groups that are not one label per row, or a single group. ``method="exact"`` refuses kinks and groups.
+        rows, groups that are not one label per row, or a single group. ``method="exact"`` refuses kinks and groups;
+        `feature_tests` refuse groups, repeats, sample weights, and a covariance that is not known well enough.
     MemoryError
         When ``method="exact"``, or the basis of a wide network, does not fit.
 

@@ -27,7 +27,8 @@ from ..common import Array
 from ..model import eigen_directions
 from ..recursion import Basis
 
-TOLERANCE = 1e-2  # of the basis of weights
+LEADING = 0.03  # of the largest mean square of summed gradients: smaller combinations of neurons are not tested
+TOLERANCE, EXACT = 1e-2, 1e-9  # of the basis of weights; where responses are exact
 FEWEST, ENOUGH = 2, 6  # rows per feature for a covariance from other rows: refused below, warned of below (theory 9)
 
 
@@ -42,6 +43,7 @@ class FeatureTests:
         (m, n), self.rng = X.shape, rng
         self.X, self.y, self.q, self.noise_of_inverse = X, y, q, 0.0
         self.own, self.warning = own, ""
+        self.varies = X.any(axis=0)  # a column of zeros has no effect, whatever its weights
         known = np.ones((1, m))
         if own:
             if m <= n + q + 2:
@@ -50,8 +52,11 @@ class FeatureTests:
                     f"got {m} rows and {n} features; give the covariance, or further rows with unlabelled="
                 )
             known = np.concatenate([known, X.T.astype(float)])
-            self.freedom = m - n - int(np.all(np.abs(X.mean(axis=0)) < 1e-5 * X.std(axis=0)))
-            self.inverse = m * _inverse(X.T.astype(float) @ X)
+            self.constant = int(np.all(np.abs(X.mean(axis=0)) <= 1e-5 * X.std(axis=0)))  # is taken away, too
+            self.freedom = m - n - self.constant
+            moment = X.T.astype(float) @ X
+            moment[~self.varies, ~self.varies] = m
+            self.inverse = m * _inverse(moment)
         elif unlabelled is not None:
             k = len(unlabelled)
             if k < FEWEST * n + 4:
@@ -84,7 +89,7 @@ class FeatureTests:
 
     def follow(self, first: Array) -> None:
         """Take in the weights W_1 (n, q) of the next step."""
-        c, _ = self._basis.extend(first.T.astype(float), TOLERANCE)
+        c, _ = self._basis.extend(first.T.astype(float), TOLERANCE if self.P else EXACT)
         self._path.append(c)
         born = len(self._basis) - self._z.shape[1]
         if born and self.P:
@@ -121,17 +126,22 @@ class FeatureTests:
         """Statistics, p-values and effects, all steps taken together; none where the gradients are all 0, or not
         finite."""
         (m, n), q = self.X.shape, self.q
-        if not np.all(np.isfinite(self.S)) or np.linalg.matrix_rank(self.S) < q:
+        if not np.all(np.isfinite(self.S)):
+            return {}
+        values, vectors = np.linalg.eigh(self.S @ self.S.T)
+        # neurons that do alike differ in little more than what responses leave to chance, and dead ones say nothing
+        turn = vectors[:, values > LEADING * values[-1]]
+        if turn.shape[1] == 0:
             return {}
         response, noise = self.response(R)
-        v = self.X.T.astype(float) @ self.S.T / m
-        S, freedom = self.S, m
+        S, response, noise = turn.T @ self.S, self.varies[:, None] * response @ turn, turn.T @ noise @ turn
+        v, freedom, rank = self.X.T.astype(float) @ S.T / m, m, turn.shape[1]
         if self.own:
             S = S - (self.X @ (self.inverse @ v)).T  # what the columns of X do not explain
             freedom = self.freedom
         G = S @ S.T / freedom
         size = np.full(n, 1.0) if self.inverse is None else np.diag(self.inverse)
-        covariance = size[:, None, None] * G / m + noise
+        covariance = noise + (self._white(S) if self.own else size[:, None, None] * G / m)
         if self.inverse is not None:
             moment, v = v, self.inverse @ v
             if self.noise_of_inverse:
@@ -141,27 +151,42 @@ class FeatureTests:
         D = v - response
         root = np.linalg.cholesky(covariance)
         statistics = np.linalg.solve(root, D[:, :, None])[:, :, 0]
-        chi = np.square(statistics).sum(axis=1)
-        if self.own:
-            p = stats.f.sf(chi * (freedom - q + 1) / (freedom * q), q, freedom - q + 1)
-        else:
-            p = special.chdtrc(q, chi)
-        # along the direction in which all other features differ most in units of their noise; upwards with the labels
+        # along the direction in which the others differ most in units of their noise, freed of this feature's own
         common = np.linalg.cholesky(G)
         whitened = np.linalg.solve(common, D.T) / np.sqrt(size / m)  # (q, n)
-        all_of_them = whitened @ whitened.T
-        main = np.linalg.eigh(all_of_them)[1][:, -1]
-        others = np.linalg.eigh(all_of_them - np.einsum("al,bl->lab", whitened, whitened))[1][:, :, -1]  # (n, q)
+        shared, own = whitened, np.ones(n)
+        if self.inverse is not None:
+            correlation = self.inverse / np.sqrt(np.outer(size, size))
+            shared, own = whitened @ correlation, np.einsum("kl,kl->l", correlation, correlation)
+        both = np.einsum("al,bl->lab", shared, whitened)
+        each = np.einsum("l,al,bl->lab", own, whitened, whitened)
+        moments = whitened @ whitened.T
+        main = np.linalg.eigh(moments)[1][:, -1]
+        others = np.linalg.eigh(moments - both - both.swapaxes(1, 2) + each)[1][:, :, -1]
         others *= np.where(others @ main < 0, -1.0, 1.0)[:, None]
         along = np.linalg.solve(common.T, others.T).T
         effects, stderr = np.einsum("la,la->l", D, along), np.sqrt(np.einsum("la,lab,lb->l", along, covariance, along))
+        chi = np.square(statistics).sum(axis=1)
+        if self.own:
+            stderr *= stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)  # so that 1.96 of them cover 95 %
+            p = stats.f.sf(chi * (freedom - rank + 1) / (freedom * rank), rank, freedom - rank + 1)
+        else:
+            p = special.chdtrc(rank, chi)
         sign = 1.0 if effects @ (self.X.T @ self.y) >= 0 else -1.0
         return {
             "feature_pvalues": p,
-            "feature_statistics": statistics,
+            "feature_statistics": np.pad(statistics, ((0, 0), (0, q - rank))),
             "feature_effects": sign * effects,
             "feature_effects_stderr": stderr,
         }
+
+    def _white(self, S: Array) -> Array:
+        """Covariance (n, q, q) of X^+ S^T row by row (White), for the residuals S of rows: real features are few, have
+        long tails, and the noise depends on them. Residuals are smaller than noise where a row has leverage."""
+        rows = self.X @ self.inverse / len(self.X)
+        lever = self.constant / len(self.X) + np.einsum("il,il->i", rows, self.X)
+        S = S / np.sqrt(np.maximum(1 - lever, 0.05))
+        return np.moveaxis(np.array([[np.square(rows).T @ (a * b) for b in S] for a in S]), 2, 0)
 
 
 def orthonormal(fresh: Array, known: Array, room: float) -> Array:

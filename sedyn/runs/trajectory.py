@@ -48,10 +48,11 @@ class Trajectory(Result):
     feature_pvalues : (n_features,) or None
         P-value of every feature: uniform for those on which the labels do not depend (theory 9).
     feature_statistics : (n_features, q) or None
-        What they come from: independent and standard Gaussian for such features.
+        What they come from: independent and standard Gaussian for such features. Last columns are 0 where neurons do
+        so much alike that fewer combinations of them can be tested.
     feature_effects, feature_effects_stderr : (n_features,) or None
-        Effect of every feature along the direction that they share, upwards with the labels, in the units of a
-        correlation with them; and its standard error.
+        Effect of every feature along the direction that they share, upwards with the labels: like a coefficient of a
+        regression, in units of the noise of one row; and its standard error.
     stopped_first : (n_features, q) or None
         W_1 at that step.
     first_weights : (len(first_weights_at), n_features, q) or None

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from ..common import Array, finite_array, instance, integer, number, place, shown, stderr
 from ..runs import Simulation, Trajectory
-from ..theory import Evolution, Kernels
+from ..theory import Band, Evolution, Kernels
 
 STYLE = "sedyn.show.sedyn"  # package.file, as matplotlib names styles shipped in packages
 # field of a result: its name in the legend, its colour (Okabe and Ito)
@@ -38,6 +38,7 @@ def learning_curves(
     theory: Evolution | None = None,
     runs: Simulation | Trajectory | Sequence[Trajectory] | None = None,
     *,
+    band: Band | None = None,
     quantities: Sequence[str] | str = ("train_error", "generalization_error"),
     ax: Axes | None = None,
     log: bool = False,
@@ -52,6 +53,8 @@ def learning_curves(
     runs : Simulation, Trajectory or sequence of Trajectory, optional
         Points. Several runs give their mean with error bars of two standard errors, up to the last step that all
         of them reached; a single run gives points alone.
+    band : Band, optional
+        From ``theory.band(n_features)``: where a single run lies, shaded.
     quantities : str or sequence of str
         Out of ``"train_error"``, ``"generalization_error"``, ``"estimated_error"``; what a result does not hold
         is left out.
@@ -92,7 +95,9 @@ def learning_curves(
     if theory is not None:
         instance(theory, Evolution, "theory")
     max_points = integer(max_points, "max_points")
-    if theory is None and not runs:
+    if band is not None:
+        instance(band, Band, "band")
+    if theory is None and band is None and not runs:
         raise ValueError(
             "nothing to draw: give a theory (an Evolution), runs (a Simulation, one Trajectory or several), or both"
         )
@@ -103,7 +108,8 @@ def learning_curves(
     if unknown:
         raise ValueError(f"unknown quantities {unknown}; use some of {list(QUANTITIES)}")
     curves = {name: (getattr(theory, name, None), _gather(runs, name)) for name in quantities}
-    if all(line is None and not len(points) for line, points in curves.values()):
+    shaded = [name for name in quantities if hasattr(band, name)]
+    if not shaded and all(line is None and not len(points) for line, points in curves.values()):
         raise ValueError(
             f"no result holds any of the quantities {list(quantities)}; pass test rows to the run, or ask for others"
         )
@@ -111,6 +117,10 @@ def learning_curves(
     ax = _axes(ax)
     for name, (line, points) in curves.items():
         title, colour = QUANTITIES[name]
+        if band is not None and name in shaded:
+            lower, upper = getattr(band, name)
+            label = f"{title}, {100 * band.level:.4g} % of single runs"
+            ax.fill_between(np.arange(len(lower)), lower, upper, color=colour, alpha=0.15, linewidth=0, label=label)
         if theory is not None and line is not None:
             ax.plot(line, color=colour, label=f"{title}, theory")
             _band(ax, line, getattr(theory.stderr, name), colour)
@@ -179,6 +189,137 @@ def estimated_error(
     look: dict[str, Any] = {"color": "black", "markersize": 11, "zorder": 5, "clip_on": False}
     ax.plot([best], [run.estimated_error[best]], "*", label=f"best stopping time, t = {best}", **look)
     _label_axes(ax, log)
+    return ax
+
+
+@plt.style.context(STYLE)
+def feature_tests(
+    run: Trajectory, *, signal: Array | None = None, names: Sequence[str] | None = None, ax=None, most: int = 20
+):
+    """Draw a run's tests of features: sorted p-values against the uniform law, and effects with 95 % bars.
+
+    Parameters
+    ----------
+    run : Trajectory
+        From ``sedyn.augmented_gradient_descent(.., feature_tests=True)``.
+    signal : (n_features,) array, optional
+        Where it is known: the p-values of features on which the labels do not depend are drawn alone, too, and effects
+        of the others are filled.
+    names : sequence of str, optional
+        Of the features; by default their numbers, from 0.
+    ax : two Axes, optional
+        Where to draw; a new figure by default.
+    most : int
+        Effects to show, those of the smallest p-values.
+
+    Returns
+    -------
+    array of two Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        When the run has no tests, for a signal or names of another length, or anything but two Axes.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> network, signal = sedyn.Network((2, 1), ("tanh", "identity")), sedyn.random_signal(40, rng=0)
+    >>> X, y = sedyn.SingleIndex("tanh", 0.1).sample(100, signal, rng=1)
+    >>> training, weights = sedyn.Training(0.2, 10), network.init(40, rng=2)
+    >>> run = sedyn.augmented_gradient_descent(network, training, weights, X, y, feature_tests=True)
+    >>> [line.get_label() for line in sedyn.plot.feature_tests(run)[0].lines]
+    ['40 features', 'none of them matters']
+    """
+    instance(run, Trajectory, "run")
+    most = integer(most, "most")
+    if run.feature_pvalues is None or run.feature_effects is None or run.feature_effects_stderr is None:
+        raise ValueError("this run has no tests of features; train with augmented_gradient_descent(feature_tests=True)")
+    p, n = run.feature_pvalues, len(run.feature_pvalues)
+    matters = None if signal is None else finite_array(signal, "signal") != 0
+    for given, what in ((matters, "signal"), (names, "names")):
+        if given is not None and np.shape(given) != (n,):
+            raise ValueError(f"{what} must hold one entry per feature, shape ({n},); got shape {np.shape(given)}")
+    if ax is None:
+        ax = plt.subplots(1, 2, figsize=(10, 3.8))[1]
+    pair = np.ravel(np.asarray(ax, dtype=object))
+    if len(pair) != 2:
+        raise TypeError(f"ax must be two matplotlib Axes, such as those of plt.subplots(1, 2); got {shown(ax)}")
+    left, right = (_axes(one) for one in pair)
+    curves = [(p, f"{n} features", "#0072B2")]
+    if matters is not None and not matters.all():
+        curves.append((p[~matters], f"the {np.sum(~matters)} without effect", "#D55E00"))
+    for values, label, colour in curves:
+        left.plot((np.arange(len(values)) + 0.5) / len(values), np.sort(values), ".", color=colour, label=label)
+    left.plot([0, 1], [0, 1], color="grey", lw=1, label="none of them matters")
+    left.set(xlabel="rank / number of features", ylabel="p-value", xlim=(0, 1), ylim=(0, 1))
+    left.legend()
+    shown_first = np.argsort(p, kind="stable")[:most][::-1]
+    rows = np.arange(len(shown_first))
+    bars = 1.96 * run.feature_effects_stderr[shown_first]
+    look: dict[str, Any] = {"fmt": "o", "color": "#009E73", "markerfacecolor": "white"}
+    right.errorbar(run.feature_effects[shown_first], rows, xerr=bars, **look)
+    if matters is not None:
+        true = matters[shown_first]
+        right.plot(
+            run.feature_effects[shown_first][true], rows[true], "o", color="#009E73", zorder=4, label="in the signal"
+        )
+        right.legend()
+    right.axvline(0, color="grey", lw=1)
+    titles = [str(k) for k in shown_first] if names is None else [str(names[k]) for k in shown_first]
+    right.set_yticks(rows, titles, fontsize=8, parse_math=False)
+    right.set(xlabel="effect, in units of the noise of one row", ylabel="feature")
+    return pair
+
+
+@plt.style.context(STYLE)
+def predictions(y: Array, interval: Array, *, ax: Axes | None = None, max_points: int = 200) -> Axes:
+    """Draw prediction intervals against the true labels: bars that miss the diagonal have failed.
+
+    Parameters
+    ----------
+    y : (rows,) array
+        True labels of new rows.
+    interval : (rows, 2) array
+        Ends of their intervals (`Trajectory.prediction_interval`).
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    max_points : int
+        Bars are thinned so that at most so many remain; the legend counts all.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        For intervals that do not fit the labels, or are infinite.
+
+    Examples
+    --------
+    >>> import sedyn
+    >>> ax = sedyn.plot.predictions([0.0, 1.0, 2.0], [[-1, 1], [0, 1.5], [2.5, 3]])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['holds the label: 2 of 3', 'misses it: 1', 'label = prediction']
+    """
+    y, interval = finite_array(y, "y"), finite_array(interval, "interval")
+    max_points = integer(max_points, "max_points")
+    if y.ndim != 1 or interval.shape != (len(y), 2) or not len(y):
+        raise ValueError(f"y (rows,) and interval (rows, 2) must fit each other; got {y.shape} and {interval.shape}")
+    ax = _axes(ax)
+    low, high = interval.T
+    holds = (low <= y) & (y <= high)
+    chosen = np.zeros(len(y), bool)
+    chosen[np.random.default_rng(0).permutation(len(y))[:max_points]] = True
+    labels = (f"holds the label: {holds.sum()} of {len(y)}", f"misses it: {np.sum(~holds)}")
+    for part, colour, label in zip((holds, ~holds), ("#0072B2", "#D55E00"), labels, strict=True):
+        part = part & chosen
+        ax.vlines(y[part], low[part], high[part], color=colour, lw=1.2, alpha=0.7, label=label)
+    ends = [y.min(), y.max()]
+    ax.plot(ends, ends, color="grey", lw=1, label="label = prediction")
+    ax.set(xlabel="true label", ylabel="predicted interval")
+    ax.legend()
     return ax
 
 

@@ -13,10 +13,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ..common import Array, integer, shown
+from ..common import Array, integer, number, shown
 from ..estimate import UNSTEADY, AssumptionWarning, augmented_gradient_descent, group_numbers, optimism, repeats
 from ..model import Network, Small, Training, Weights
-from ..runs import Trajectory
+from ..runs import Trajectory, conformal_quantile
 
 AUTO = {"width": (2, 5, 10), "depth": (2, 3), "activation": ("tanh", "relu"), "init_scale": (0.1, 1.0)}
 STEP = 0.25  # of the step at which the direction of largest curvature is learned at once
@@ -40,6 +40,7 @@ class _Network(BaseEstimator):
         step_size="auto",
         max_steps=1000,
         init_scale=0.1,
+        feature_tests=False,
         random_state=None,
     ):
         self.width = width
@@ -48,6 +49,7 @@ class _Network(BaseEstimator):
         self.step_size = step_size
         self.max_steps = max_steps
         self.init_scale = init_scale
+        self.feature_tests = feature_tests
         self.random_state = random_state
 
     def _prepare(self, X, y, sample_weight, groups):
@@ -112,6 +114,7 @@ class _Network(BaseEstimator):
             "metrics": metrics,
             "monitor": monitor,
             "until_turned": True,
+            "feature_tests": self.feature_tests,
             "n_reruns": max(RERUNS, 3500 // len(X)) if len(X) < FEW else None,
             "tolerance": TOLERANCE,
             "dtype": np.float32 if X.size > LARGE else np.float64,
@@ -153,6 +156,10 @@ class _Network(BaseEstimator):
         runs = [fit.run for fit in fits]
         self.run_ = runs[0] if len(runs) == 1 else tuple(runs)
         self.networks_, self.weights_ = tuple(fit.network for fit in fits), tuple(run.stopped for run in runs)
+        if self.feature_tests:
+            for name in ("pvalues", "effects", "effects_stderr"):
+                each = [getattr(run, f"feature_{name}") for run in runs]
+                setattr(self, f"feature_{name}_", each[0] if len(each) == 1 else np.array(each))
         longest = max(len(fit.curve) for fit in fits)  # a network that has ended stays at its best step
         self.training_error_, self.estimated_error_, self.estimated_stderr_ = (
             unit * np.sum([np.append(c, np.full(longest - len(c), c[fit.run.best_step])) for fit, c in pairs], axis=0)
@@ -219,6 +226,9 @@ class NetworkRegressor(RegressorMixin, _Network):
         output to begin near the mean label. Of parameters that are "auto" every combination of a few values
         is trained; the one of least estimated error is kept, and its reported error made larger by what choosing among
         so many makes it too small.
+    feature_tests : bool
+        Whether to test for every column that the target does not depend on it given the others; for independent rows
+        of equal weight, and more of them than columns that do not depend on each other.
     random_state : None, int or numpy RandomState
 
     Attributes
@@ -233,6 +243,8 @@ class NetworkRegressor(RegressorMixin, _Network):
         The error to report: that of the step whose weights are kept, corrected for choice where parameters are "auto".
     estimated_score_, estimated_score_stderr_ : float
         The R^2 to be expected on fresh rows, and its standard error.
+    feature_pvalues_, feature_effects_, feature_effects_stderr_ : (n_features,) arrays
+        With `feature_tests`, those of the run (`Trajectory`).
     warnings_ : tuple of str
         What speaks against trusting the estimate.
     run_ : Trajectory
@@ -281,6 +293,14 @@ class NetworkRegressor(RegressorMixin, _Network):
         X = self._standard(X)
         return self.target_mean_ + self.target_scale_ * self.networks_[0].predict(self.weights_[0], X)
 
+    def predict_interval(self, X, level=0.9, *, adaptive=False):
+        """Intervals (m, 2) that hold new rows' numbers with probability `level` (`Trajectory.prediction_interval`).
+
+        ``run_.interval_accuracy(level)`` says what one fit leaves open about them, in units of `target_scale_`.
+        """
+        X = self._standard(X)
+        return self.target_mean_ + self.target_scale_ * self.run_.prediction_interval(X, level, adaptive=adaptive)
+
 
 class NetworkClassifier(ClassifierMixin, _Network):
     """Network for classes that knows its own error: fitted once on all rows, no rows held out.
@@ -290,7 +310,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
 
     Parameters
     ----------
-    width, depth, activation, step_size, max_steps, init_scale, random_state
+    width, depth, activation, step_size, max_steps, init_scale, feature_tests, random_state
         As for `NetworkRegressor`.
 
     Attributes
@@ -306,8 +326,11 @@ class NetworkClassifier(ClassifierMixin, _Network):
         The log loss to report, as for `NetworkRegressor`; of several classes that of the probabilities of all.
     estimated_score_, estimated_score_stderr_ : float
         The accuracy to be expected on fresh rows, and its standard error.
-    warnings_, run_, n_features_in_, feature_names_in_
-        As for `NetworkRegressor`; with several networks `run_` holds a run of each.
+    left_out_scores_, left_out_weights_ : (m,) arrays
+        Probability that each training row, left out, gives to classes that are not its own; and the row's weight.
+    warnings_, run_, feature_pvalues_, .., n_features_in_, feature_names_in_
+        As for `NetworkRegressor`; with several networks `run_` holds a run of each, and the tests of features have a
+        row for each.
 
     Examples
     --------
@@ -338,6 +361,8 @@ class NetworkClassifier(ClassifierMixin, _Network):
             )
         left_out = np.array([fit.run.left_out_outputs for fit in fits])
         right = numbers == (left_out[0] > 0 if len(fits) == 1 else left_out.argmax(axis=0))
+        p = _probabilities(left_out[0] if len(fits) == 1 else left_out.T)
+        self.left_out_scores_, self.left_out_weights_ = 1 - p[np.arange(len(p)), numbers.astype(int)], share
         self.estimated_score_ = float(share @ right)
         counted = 1 / float(share @ share)
         rate = np.clip(self.estimated_score_, 1 / (counted + 2), 1 - 1 / (counted + 2))
@@ -351,10 +376,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
             self.estimated_error_at_best_ = fits[0].error + fits[0].optimism
             self.estimated_error_at_best_stderr_ = float(np.hypot(fits[0].stderr, fits[0].optimism / 2))
         else:
-            p = special.expit(left_out)[numbers.astype(int), np.arange(len(numbers))] / special.expit(left_out).sum(
-                axis=0
-            )
-            losses = -np.log(np.maximum(p, 1e-15))
+            losses = -np.log(np.maximum(1 - self.left_out_scores_, 1e-15))
             self.estimated_error_at_best_ = float(share @ losses) + max(fit.optimism for fit in fits)
             self.estimated_error_at_best_stderr_ = float(wider * np.sqrt(share**2 @ (losses - share @ losses) ** 2))
         self._report(fits)
@@ -368,13 +390,27 @@ class NetworkClassifier(ClassifierMixin, _Network):
 
     def predict_proba(self, X):
         """Probabilities of the classes, (m, classes)."""
-        p = special.expit(self.decision_function(X))
-        return np.column_stack([1 - p, p]) if p.ndim == 1 else p / np.maximum(p.sum(axis=1, keepdims=True), 1e-300)
+        return _probabilities(self.decision_function(X))
+
+    def predict_set(self, X, level=0.9):
+        """Which classes new rows may have, (m, classes) of bool: the true one is among them with probability `level`.
+
+        Those whose probability is at least that which the left-out rows give their own class in so many cases (theory
+        8); none where a low level asks for more than the network knows.
+        """
+        level = number(level, "level", "lie between 0 and 1", lambda x: 0 < x < 1)
+        return 1 - self.predict_proba(X) <= conformal_quantile(self.left_out_scores_, level, self.left_out_weights_)
 
     def predict(self, X):
         """Predicted classes (m,)."""
         f = self.decision_function(X)
         return self.classes_[(f > 0).astype(int) if f.ndim == 1 else f.argmax(axis=1)]
+
+
+def _probabilities(f: Array) -> Array:
+    """Of the classes (m, classes), from log odds of the second one (m,) or of each against the rest."""
+    p = special.expit(f)
+    return np.column_stack([1 - p, p]) if p.ndim == 1 else p / np.maximum(p.sum(axis=1, keepdims=True), 1e-300)
 
 
 def largest_curvature(network: Network, weights: Weights, X: Array, y: Array, loss, sample_weight=None) -> float:

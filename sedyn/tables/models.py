@@ -38,8 +38,9 @@ class TableModel(Noun):
     def network(self):
         return self.pipeline["network"]
 
-    def predict(self, source: str | Path):
-        """Predictions for the rows of a file, a DataFrame: the target, and for classes their probabilities.
+    def predict(self, source: str | Path, level: float = 0.9):
+        """Predictions for the rows of a file, a DataFrame: the target with an interval, or classes with their
+        probabilities and those that are possible; either holds the truth with probability `level`.
 
         Raises ValueError when the file lacks a column of the table that was fitted, by name.
         """
@@ -56,10 +57,14 @@ class TableModel(Noun):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of the same
             Z = columns.transform(X)
-        found = {self.target: self.network.predict(Z)}
-        if hasattr(self.network, "classes_"):
-            chances = self.network.predict_proba(Z)
-            found |= {f"probability of {name}": p for name, p in zip(self.network.classes_, chances.T, strict=True)}
+        found, names = {self.target: self.network.predict(Z)}, getattr(self.network, "classes_", None)
+        if names is None:
+            ends = self.network.predict_interval(Z, level).T
+            found |= {f"{self.target} {end}": values for end, values in zip(("from", "to"), ends, strict=True)}
+        else:
+            found |= {f"probability of {c}": p for c, p in zip(names, self.network.predict_proba(Z).T, strict=True)}
+            possible = self.network.predict_set(Z, level)
+            found[f"possible at {100 * level:.4g} %"] = ["|".join(map(str, names[row])) for row in possible]
         return pd.DataFrame(found), remarks
 
     def _levels(self) -> list:

@@ -70,7 +70,8 @@ def test_estimate_prints_what_the_library_computes(capsys, tmp_path, binary):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sedyn.AssumptionWarning)
         kind = sedyn.NetworkClassifier if binary else sedyn.NetworkRegressor
-        model = sedyn.fit_table(sedyn.read_table("data.csv", "y"), kind(width=2, max_steps=40, random_state=5))
+        network = kind(width=2, max_steps=40, feature_tests=True, random_state=5)
+        model = sedyn.fit_table(sedyn.read_table("data.csv", "y"), network)
     network, printed = model.network, numbers_of(out)
     steps = printed[:, 0].astype(int)
     assert {0, network.best_step_, len(network.estimated_error_) - 1} <= set(steps)
@@ -85,9 +86,20 @@ def test_estimate_prints_what_the_library_computes(capsys, tmp_path, binary):
 
     assert main(["predict", "model", "data.csv"]) == 0
     predicted = [line.split(",") for line in capsys.readouterr().out.splitlines()]
-    assert predicted[0] == (["y", "probability of high", "probability of low"] if binary else ["y"])
+    more = ["probability of high", "probability of low", "possible at 90 %"] if binary else ["y from", "y to"]
+    assert predicted[0] == ["y", *more]
     expected = model.predict("data.csv")[0]["y"]
     assert [row[0] for row in predicted[1:]] == list(map(str, expected))
+    assert main(["predict", "model", "data.csv", "--level", "0.99"]) == 0
+    wider = [line.split(",") for line in capsys.readouterr().out.splitlines()][1:]
+    if binary:
+        assert {row[3] for row in wider} <= {"high", "low", "high|low"}
+    else:
+        assert all(
+            float(w[1]) < float(p[1]) and float(p[2]) < float(w[2]) for w, p in zip(wider, predicted[1:], strict=True)
+        )
+    assert "Columns were not tested" not in out and out.count("\n  x") >= 3  # their table
+    fails(capsys, ["predict", "model", "data.csv", "--level", "1"], "--level must lie between 0 and 1")
 
 
 @pytest.mark.seconds
@@ -187,6 +199,10 @@ def test_run_prints_both_tables_and_writes_the_picture(capsys, tmp_path):
     z = simulated[:, [3, 6]]
     printed = float(re.search(r"Root mean square z: ([\d.]+)", out).group(1))
     assert abs(printed - np.sqrt(np.mean(z**2))) < 0.02
+    first, every = re.search(
+        r"Band of a single run, 95%: it holds (\d+)% .* first run, (\d+)% of those of all", out
+    ).groups()
+    assert 50 < int(every) <= 100 and 0 <= int(first) <= 100
     gap = np.abs(real[:, 2] / real[:, 3] - 1).max()  # over the printed steps: no more than the one over all
     assert gap <= float(re.search(r"differ by up to (\d+)%", out).group(1)) / 100 + 0.009
     assert (tmp_path / "pictures/main.png").exists() and (tmp_path / "pictures/main.svg").exists()

@@ -18,6 +18,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::sedyn.AssumptionWarning")
 
 def slow_estimate(network, training, weights, X, y):
     """Theory 5 written out for one sample at a time, in plain loops."""
+    return slow_recursion(network, training, weights, X, y)[0]
+
+
+def slow_responses(network, training, weights, X, y):
+    """R (T, T, q, q) and S (m, T, q) of the same."""
+    return slow_recursion(network, training, weights, X, y)[1:]
+
+
+def slow_recursion(network, training, weights, X, y):
     m, n = X.shape
     rule, T, q = training.rule(network.n_layers), training.n_steps, network.widths[0]
     run = sedyn.gradient_descent(network, training, weights, X, y, preactivations_at="all")
@@ -48,7 +57,7 @@ def slow_estimate(network, training, weights, X, y):
                     drift = drift + R[t, s] @ rho[s, r]
                 kept = rule.momentum[t][0] * (rho[t, r] - rho[t - 1, r]) if t else 0.0
                 rho[t + 1, r] = rho[t, r] + kept - rule.step_size[t][0] * drift
-    return np.array(estimate)
+    return np.array(estimate), R, S
 
 
 def test_matches_the_written_out_recursion(rng):
