@@ -457,6 +457,13 @@ sedyn.state_evolution(NETWORK, sedyn.Training(0.3, 40), TEACHER, OVERLAPS, 2.0, 
         1024 or more, fewer steps, or a larger tolerance
 sedyn.state_evolution(*PROBLEM, 2.0, n_scrambles=0)
     ValueError: n_scrambles must be a positive integer; got 0
+sedyn.state_evolution(*PROBLEM, 2.0, n_paths=2**9, rng=0).band(0)
+    ValueError: n_features must be a positive integer; got 0
+sedyn.state_evolution(*PROBLEM, 2.0, n_paths=2**9, rng=0).band(100, level=95)
+    ValueError: level must lie between 0 and 1; got 95
+sedyn.state_evolution(*PROBLEM, np.inf, n_paths=2**9, rng=0).band(100)
+    ValueError: a band is for a run on m = aspect_ratio * n_features rows, and this theory has aspect_ratio = inf; give
+        state_evolution a finite one
 sedyn.state_evolution(*PROBLEM, 2.0, solver="magic")
     ValueError: unknown solver 'magic'; use one of projection, tangent
 sedyn.state_evolution(*PROBLEM, 2.0, tolerance=1e-5)
@@ -597,6 +604,8 @@ sedyn.plot.learning_curves(runs=[RUN, 3])
     TypeError: each of several runs must be a sedyn.Trajectory; got 3
 sedyn.plot.learning_curves(runs=RUN, quantities=None)
     TypeError: quantities must be some of ['train_error', 'generalization_error', 'estimated_error']; got None
+sedyn.plot.learning_curves(runs=RUN, band=3)
+    TypeError: band must be a sedyn.Band; got 3
 sedyn.plot.learning_curves(runs=RUN, ax=3)
     TypeError: ax must be matplotlib Axes, such as the second result of plt.subplots(); got 3
 sedyn.plot.save(RUN, "run.png")
@@ -724,6 +733,7 @@ CASES = table(ROWS)
 WITHOUT = {
     "DataTable",
     "AssumptionWarning",
+    "Band",
     "Candidate",
     "DiceRun",
     "Evolution",

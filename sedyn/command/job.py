@@ -12,7 +12,7 @@ from ..common import Array, integer, z_scores
 from ..estimate import AssumptionWarning, augmented_gradient_descent
 from ..model import Network, Overlaps, SingleIndex, Training, random_signal
 from ..runs import Simulation, Trajectory, simulate
-from ..theory import Evolution, state_evolution
+from ..theory import Band, Evolution, state_evolution
 from .printing import _print_table, _printed_steps, _save
 
 N_TRAIN = 400  # digits: training rows, all others are held out
@@ -27,6 +27,12 @@ def simulate_and_predict(n_features: int, n_runs: int, rng) -> tuple[Evolution, 
     # the spread of fewer randomizations is too uncertain where it is all that varies, at the start
     theory = state_evolution(network, training, teacher, overlaps, n_samples / n_features, n_scrambles=8, rng=rng)
     return theory, simulate(network, training, teacher, weights, signal, n_samples, n_runs, n_paths=2**13, rng=rng)
+
+
+def _within(band: Band, name: str, errors: Array) -> Array:
+    """Whether each error (n_runs, T+1) lies in the band, from the first step on: the start is known."""
+    lower, upper = getattr(band, name)
+    return ((lower <= errors) & (errors <= upper))[:, 1:]
 
 
 def load_digits() -> tuple[Array, Array, int]:
@@ -91,6 +97,12 @@ def run(args: argparse.Namespace) -> None:
     )
     rms = float(np.sqrt(np.mean([z[name][shown] ** 2 for name in names])))
     print(f"\nRoot mean square z: {rms:.2f} (the steps share their runs, so their z-scores move together)")
+    band = theory.band(args.n_features)
+    within = np.array([_within(band, name, getattr(runs, name)) for name in names])
+    print(
+        f"Band of a single run, {band.level:.0%}: it holds {within[:, 0].mean():.0%} of the errors of the first run, "
+        f"{within.mean():.0%} of those of all runs"
+    )
 
     blind = train_on_digits(digits, parity, rng_digits)
     assert blind.estimated_error is not None and blind.generalization_error is not None
@@ -123,7 +135,7 @@ def run(args: argparse.Namespace) -> None:
 
     with plt.style.context(plot.STYLE):
         fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.3))
-        plot.learning_curves(theory, runs, ax=left)
+        plot.learning_curves(theory, runs, band=band, ax=left)
         left.set_title(
             f"Simulated data: the theory (lines) predicts\ngradient descent (points: mean of {args.n_runs} runs)"
         )

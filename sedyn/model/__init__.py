@@ -16,6 +16,6 @@ from .population import (
     require_paths,
 )
 from .problem import Problem, validate_problem
-from .recording import Recording
+from .recording import DIVERGENCE_FACTOR, Recording
 from .teachers import LINKS, MULTI_LINKS, MultiIndex, SingleIndex, Teacher
 from .training import Moving, Rule, Training

@@ -230,7 +230,7 @@ class Network(Noun):
         """Preactivations and activations of every layer."""
         a, h = [], [u]
         for (W, b), act in zip(V.layers(), self._acts, strict=True):
-            z = h[-1] if W is None else W.T @ h[-1]
+            z = h[-1] if W is None else np.swapaxes(W, -1, -2) @ h[-1]
             a.append(z if b is None else z + b[..., None])
             h.append(act.value(a[-1]))
         return a, h[1:]
@@ -240,21 +240,23 @@ class Network(Noun):
     ) -> tuple[Array, Small, Array]:
         """Backpropagation of the loss, times the `weight` (N,) of each sample.
 
-        Returns S (q, N), the gradients in V summed over the N samples, and the residuals f - y (N,).
+        Returns S (q, N), the gradients in V summed over the N samples, and the residuals f - y (N,). All of them may
+        have leading axes in common, such as the runs.
         """
         a, h = self.forward(u, V)
-        slope = loss.derivative(h[-1][0], y)
-        g = (slope if weight is None else weight * slope)[None]  # d loss / d h_l, from the last layer down
+        f = h[-1][..., 0, :]
+        slope = loss.derivative(f, y)
+        g = (slope if weight is None else weight * slope)[..., None, :]  # d loss / d h_l, from the last layer down
         V_gradients: list[Array] = []
         bias_gradients: list[Array] = []
         for level in range(self.n_layers - 1, -1, -1):
             delta = g * self._acts[level].derivative(a[level], h[level])
             if self.bias:
-                bias_gradients.append(delta.sum(axis=1))
+                bias_gradients.append(delta.sum(axis=-1))
             if level:
-                V_gradients.append(h[level - 1] @ delta.T)
+                V_gradients.append(h[level - 1] @ np.swapaxes(delta, -1, -2))
                 g = V.deep[level - 1] @ delta
-        return delta, Small(tuple(V_gradients[::-1]), tuple(bias_gradients[::-1])), h[-1][0] - y
+        return delta, Small(tuple(V_gradients[::-1]), tuple(bias_gradients[::-1])), f - y
 
     def hessian(self, u: Array, y: Array, V: Small, loss: Loss = LOSSES["squared"]) -> Array:
         """J = dS/du, the full Hessian of the loss in u (not Gauss-Newton), shape (q, q, N): central differences of S,

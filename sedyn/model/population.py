@@ -43,11 +43,14 @@ def orthonormalise(rows: Array) -> Array:
     return rows
 
 
-def metric_integrals(network, teacher, metrics, gram, cross, signal_gram, small, n_paths, rng) -> Array:
+def metric_integrals(
+    network, teacher, metrics, gram, cross, signal_gram, small, n_paths, rng, least: int = INTEGRAL_PATHS
+) -> Array:
     """Every metric of f(U) against Y for Gaussian U and Z of these covariances (.., q, q), (.., q, k) and (k, k), with
-    one leading axis (steps), and small weights that have it too; on the same paths for all, (steps, 1 + metrics)."""
+    one leading axis (steps), and small weights that have it too; on the same paths for all, `least` or more,
+    (steps, 1 + metrics)."""
     root, loadings, _ = joint_loadings(gram, cross, signal_gram)
-    n_paths, (steps, q, _), k = max(n_paths, INTEGRAL_PATHS), loadings.shape, len(root)
+    n_paths, (steps, q, _), k = max(n_paths, least), loadings.shape, len(root)
     xi, points = np.split(gaussian_points(1 + k + q, n_paths, rng), [1])
     Y = teacher.labels(root @ points[:k], xi[0]).astype(np.float32)
     points = points.astype(np.float32)
@@ -56,8 +59,13 @@ def metric_integrals(network, teacher, metrics, gram, cross, signal_gram, small,
     for start in range(0, steps, chunk):
         some = slice(start, start + chunk)
         V = small.map(lambda W, some=some: W[some].astype(np.float32))
-        errors += [metrics.means(f - Y, Y) for f in network.output(loadings[some].astype(np.float32) @ points, V)]
-    return np.array(errors)
+        residuals = network.output(loadings[some].astype(np.float32) @ points, V) - Y
+        if metrics.names:  # whose functions take one row of samples
+            errors += [metrics.means(residual, Y) for residual in residuals]
+        else:  # the same numbers, faster
+            squares = np.einsum("si,si->s", residuals, residuals, dtype=float) / n_paths
+            errors.append(squares[:, None])
+    return np.array(errors) if metrics.names else np.concatenate(errors)
 
 
 def require_paths(n_paths: int, dim: int) -> None:

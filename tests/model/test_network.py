@@ -153,3 +153,22 @@ def test_bad_activation_type():
         as_activation(3)
     with pytest.raises(ValueError, match="scale must be one number or 2"):
         sedyn.Network((3, 1), ("tanh", "identity")).init(10, scale=(1, 2, 3))
+
+
+def test_gradients_of_several_runs_at_once(rng):
+    """With an axis of runs in front: run by run the same."""
+    network = sedyn.Network((3, 2, 1), ("tanh", "gelu", "identity"), bias=True)
+    u, y, weight = rng.standard_normal((4, 3, 7)), rng.standard_normal((4, 7)), rng.random((4, 7))
+    small = [
+        Small(
+            tuple(rng.standard_normal(s) for s in network.deep_shapes),
+            tuple(rng.standard_normal(w) for w in network.widths),
+        )
+        for _ in range(4)
+    ]
+    S, gradients, residual = network.gradients(u, y, Small.stacked(small), weight=weight)
+    for r in range(4):
+        one = network.gradients(u[r], y[r], small[r], weight=weight[r])
+        for together, alone in zip((S[r], residual[r]), (one[0], one[2]), strict=True):
+            np.testing.assert_allclose(together, alone, rtol=1e-12)
+        gradients.map(lambda all_runs, alone, r=r: np.testing.assert_allclose(all_runs[r], alone, rtol=1e-12), one[1])

@@ -46,6 +46,20 @@ def line(ax, label):
     return np.asarray(found.get_xdata()), np.asarray(found.get_ydata())
 
 
+def test_the_band_of_a_single_run_is_shaded(theory, runs):
+    band = theory.band(20, 0.9, n_runs=16)
+    ax = plot.learning_curves(theory, runs[0], band=band)
+    for name, error in (("training error", "train_error"), ("generalization error", "generalization_error")):
+        (shaded,) = [c for c in ax.collections if c.get_label() == f"{name}, 90 % of single runs"]
+        box, (lower, upper) = shaded.get_paths()[0].get_extents(), getattr(band, error)
+        np.testing.assert_allclose([box.x0, box.x1, box.y0, box.y1], [0, T, lower.min(), upper.max()])
+    assert len(ax.lines) == 4 and len(legend(ax)) == 6
+    alone = plot.learning_curves(band=band, quantities="train_error")
+    assert legend(alone) == ["training error, 90 % of single runs"]
+    with pytest.raises(ValueError, match="no result holds any"):
+        plot.learning_curves(band=band, quantities="estimated_error")
+
+
 def error_bars(ax, label):
     (container,) = [c for c in ax.containers if c.get_label() == label]
     points, _, (bars,) = container
