@@ -636,8 +636,8 @@ estimate("a,y\n1,2\n1,2,3\n")
 estimate("a,y\n1,NA\n")
     SystemExit: exit status 2: sedyn: the target 'y' of data.csv has no values; choose another column
 estimate("a,y\n1,2\n1,3\n")
-    SystemExit: exit status 2: sedyn: no feature is left in data.csv besides the target 'y': the others are
-        constant
+    SystemExit: exit status 2: sedyn: no feature is left in data.csv besides the target 'y': left out,
+        constant: 'a'
 estimate("a,y\n1,2\n2,2\n")
     SystemExit: exit status 2: sedyn: the target 'y' is constant, there is nothing to learn; choose another column
 estimate("a,y\n1,2\n2,3\n")
@@ -739,6 +739,7 @@ WITHOUT = {
     "Evolution",
     "Explorer",
     "Failure",
+    "IntervalAccuracy",
     "Kernels",
     "Result",
     "Simulation",

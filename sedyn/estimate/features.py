@@ -28,6 +28,7 @@ from ..model import eigen_directions
 from ..recursion import Basis
 
 LEADING = 0.03  # of the largest mean square of summed gradients: smaller combinations of neurons are not tested
+ALONE = 0.1  # of the initial weights on one feature: its gradients are no sum of many parts
 TOLERANCE, EXACT = 1e-2, 1e-9  # of the basis of weights; where responses are exact
 FEWEST, ENOUGH = 2, 6  # rows per feature for a covariance from other rows: refused below, warned of below (theory 9)
 
@@ -43,7 +44,7 @@ class FeatureTests:
         (m, n), self.rng = X.shape, rng
         self.X, self.y, self.q, self.noise_of_inverse = X, y, q, 0.0
         self.own, self.warning = own, ""
-        self.varies = X.any(axis=0)  # a column of zeros has no effect, whatever its weights
+        self.varies = np.any(X, axis=0)  # a column of zeros has no effect, whatever its weights
         known = np.ones((1, m))
         if own:
             if m <= n + q + 2:
@@ -79,7 +80,8 @@ class FeatureTests:
         self._known = np.linalg.qr(known.T)[0].T.astype(np.float32)  # what the nudges must not contain
         self._basis = Basis(np.ones(n), float)
         self._z = np.zeros((0, 0, m), np.float32)
-        self.P, self.S, self._path = 0, np.zeros((q, m)), []
+        self.P, self.S = 0, np.zeros((q, m))
+        self._path: list[Array] = []
 
     def begin(self, P: int) -> None:
         """Make ready for P reruns."""
@@ -89,6 +91,13 @@ class FeatureTests:
 
     def follow(self, first: Array) -> None:
         """Take in the weights W_1 (n, q) of the next step."""
+        if not self._path:
+            share = np.square(first).sum(axis=1) / max(np.square(first).sum(), 1e-300)
+            if share.max() > max(ALONE, 3 / len(share)):
+                self.warning = (
+                    f"feature {share.argmax()} holds {share.max():.0%} of the initial weights, and its p-value is not to "
+                    "be trusted; spread them over many features"
+                )
         c, _ = self._basis.extend(first.T.astype(float), TOLERANCE if self.P else EXACT)
         self._path.append(c)
         born = len(self._basis) - self._z.shape[1]
@@ -172,6 +181,8 @@ class FeatureTests:
             p = stats.f.sf(chi * (freedom - rank + 1) / (freedom * rank), rank, freedom - rank + 1)
         else:
             p = special.chdtrc(rank, chi)
+        if rank > 1:  # the direction also follows what chance does to all features alike (measured)
+            stderr *= np.sqrt(1 + np.sqrt(rank / n))
         sign = 1.0 if effects @ (self.X.T @ self.y) >= 0 else -1.0
         return {
             "feature_pvalues": p,

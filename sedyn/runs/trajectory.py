@@ -214,6 +214,7 @@ class Trajectory(Result):
         """
         level = number(level, "level", "lie between 0 and 1", lambda x: 0 < x < 1)
         weights, left_out = self._kept(step)
+        assert self.labels is not None
         if not np.all(np.abs(self.labels) == 1):
             raise ValueError("prediction sets are for labels -1 and +1; this run has others, use prediction_interval")
         f = self._predict(weights, X_new)
@@ -243,10 +244,13 @@ class Trajectory(Result):
     save.__doc__ = Result.save.__doc__
 
     def _kept(self, step: int | None) -> tuple[Weights, Array]:
-        if self.left_out_outputs is None or step is None or step == self.best_step:
-            return self.stopped, self.left_out_outputs  # type: ignore[return-value]
+        stopped = self.stopped  # or there is no estimate
+        assert self.left_out_outputs is not None
+        if step is None or step == self.best_step:
+            return stopped, self.left_out_outputs
         weights = self.weights_at(step)
-        return weights, self.left_out_kept[self.first_weights_at.index(int(step))]  # type: ignore[index]
+        assert self.left_out_kept is not None
+        return weights, self.left_out_kept[self.first_weights_at.index(int(step))]
 
     def _predict(self, weights: Weights, X_new: Array) -> Array:
         if self.network is None:
@@ -254,7 +258,8 @@ class Trajectory(Result):
         return self.network.predict(weights, X_new)
 
     def _scores(self, left_out: Array, adaptive: bool) -> tuple[Array, Width | None]:
-        sizes = np.abs(self.labels - left_out)  # type: ignore[operator]
+        assert self.labels is not None
+        sizes = np.abs(self.labels - left_out)
         if not adaptive:
             return sizes, None
         width = Width(left_out, sizes)

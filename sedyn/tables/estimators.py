@@ -299,6 +299,7 @@ class NetworkRegressor(RegressorMixin, _Network):
         ``run_.interval_accuracy(level)`` says what one fit leaves open about them, in units of `target_scale_`.
         """
         X = self._standard(X)
+        assert isinstance(self.run_, Trajectory)
         return self.target_mean_ + self.target_scale_ * self.run_.prediction_interval(X, level, adaptive=adaptive)
 
 

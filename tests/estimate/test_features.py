@@ -181,3 +181,15 @@ def test_what_is_not_covered_is_refused(rng):
     assert plain.feature_pvalues is None
     with pytest.raises(ValueError, match="feature_tests=True"):
         sedyn.plot.feature_tests(plain)
+
+
+def test_a_start_on_one_feature_is_warned_of(rng):
+    X, y = rng.standard_normal((80, 40)), rng.standard_normal(80)
+    network = sedyn.Network((2, 1), ("tanh", "identity"))
+    for share, warned in ((0.0, False), (2.0, True)):
+        weights = network.init(40, rng=0)
+        first = weights.first.copy()
+        first[7] += share
+        start = sedyn.Weights(first, weights.deep)
+        run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.1, 3), start, X, y, feature_tests=True)
+        assert any("feature 7 holds" in text for text in run.warnings) == warned
