@@ -1,12 +1,14 @@
 """The paper's claims, one function each: a figure, and the numbers by which it agrees with the theory.
 
 The notebooks beside it ``import claims``; ``python notebooks/claims.py figures`` makes every figure and the gallery
-page in that folder (`write`). Each function takes ``paper`` (False: a few seconds, for notebooks and tests; True: more
-runs and features) and ``rng``, and returns a `Claim`. To add a claim, write such a function under ``@claim``.
+page in that folder (`write`), ``python notebooks/claims.py figures NAME ..`` those of the named claims. Each function
+takes ``paper`` (False: a few seconds, for notebooks and tests; True: more runs and features) and ``rng``, and returns a
+`Claim`. To add a claim, write such a function under ``@claim``, here or in ``claims_inference.py``.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sys
@@ -97,8 +99,8 @@ CLAIMS: dict[str, Callable[..., Claim]] = {}
 
 
 def claim(function: Callable[..., Claim]) -> Callable[..., Claim]:
-    """Register a function of (paper, rng) under its name, drawn in the package's style."""
-    CLAIMS[function.__name__] = styled = plt.style.context(plot.STYLE)(function)
+    """Register a function of (paper, rng) under its name, drawn in the package's style; it is found in this module."""
+    CLAIMS[function.__name__] = globals()[function.__name__] = styled = plt.style.context(plot.STYLE)(function)
     return styled
 
 
@@ -1178,9 +1180,14 @@ def _write_page(page: Path, sections: dict[str, str]) -> None:
         "standard error. `make figures` makes this page.\n\n"
     )
     order = [name for name in CLAIMS if name in sections]
-    body = "".join(f"<!-- {name} -->\n{sections[name]}" for name in order)
+    body = "".join(f"<!-- {name} -->\n{sections[name].rstrip()}\n\n" for name in order)
     page.write_text((head + body).rstrip() + "\n", encoding="utf-8")
 
 
+if importlib.util.find_spec("claims_inference"):  # a notebook elsewhere may have this file alone
+    import claims_inference  # noqa: F401  registers its claims
+
 if __name__ == "__main__":
-    write(sys.argv[1])
+    import claims  # this file by its name, where all claims are registered
+
+    claims.write(sys.argv[1], sys.argv[2:] or None)

@@ -158,14 +158,14 @@ def test_notebooks_open_and_install_from_the_one_repository(path):
     in_the_browser = Requirement(re.search(r'%pip install -q "([^@]*?)"', code).group(1))
     assert installed.name == in_the_browser.name == "sedyn" and installed.url == f"git+{address}"
     assert installed.extras | in_the_browser.extras <= set(PROJECT["project"]["optional-dependencies"])
-    assert set(re.findall(r"https?://[^\"]+", code)) == {address, f"{address}/raw/main/notebooks/claims.py"}
+    assert set(re.findall(r"https?://[^\"]+", code)) == {address, f"{address}/raw/main/notebooks/{{name}}"}
     # silent and without effect where the course is installed: in a shell whose %pip fails
     shell = InteractiveShell()
     shell.run_line_magic = lambda *args, **options: pytest.fail("installs here")
     with unittest.mock.patch("urllib.request.urlretrieve", shell.run_line_magic):
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             assert shell.run_cell(code).success and printed.getvalue() == ""
-        # where it is missing: installed from the repository, and claims.py fetched
+        # where it is missing: installed from the repository, and the claims fetched
         calls = []
         shell.run_line_magic = lambda *args, **options: calls.append(args)
         with unittest.mock.patch("urllib.request.urlretrieve", lambda *args: calls.append(args)):
@@ -173,7 +173,7 @@ def test_notebooks_open_and_install_from_the_one_repository(path):
                 assert shell.run_cell(code).success
         assert calls == [
             ("pip", f'install -q "sedyn[fast,progress,data] @ git+{address}"'),
-            (f"{address}/raw/main/notebooks/claims.py", "claims.py"),
+            *((f"{address}/raw/main/notebooks/{name}", name) for name in ("claims.py", "claims_inference.py")),
         ]
 
 

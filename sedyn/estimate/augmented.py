@@ -167,17 +167,16 @@ def augmented_gradient_descent(
                 "feature_tests take independent rows of equal weight alone"
                 f"{': ' + said if said else ''}; remove repeats, or train without groups and sample_weight"
             )
-        if own and method == "exact":
-            raise ValueError("feature_tests with unlabelled=X need nudges that X cannot see; use method='low-rank'")
         given = None if unlabelled is None or own else unlabelled
         tests = FeatureTests(X, y, network.widths[0], covariance, given, own, rng.spawn(1)[0])
+    beside = None if tests is None or tests.own else tests  # whose reruns go with the memory's
     if method == "exact":
         network.require_smooth("method='exact'", rule.loss)
         if related.kappa is not None:
             raise ValueError(
                 f"method='exact' takes independent rows alone{': ' + said if said else ''}; use 'low-rank'"
             )
-        memory = ExactMemory(network, rule, y, n, spectrum, centred, sample_weight, tests)
+        memory = ExactMemory(network, rule, y, n, spectrum, centred, sample_weight, beside)
     else:
         memory = NudgedMemory(
             network,
@@ -192,7 +191,7 @@ def augmented_gradient_descent(
             centred,
             sample_weight,
             chance,
-            tests,
+            beside,
         )
     margin = 1 + MARGIN * np.sqrt(max(1.0, T / LONG))
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at, sample_weight)
@@ -226,7 +225,9 @@ def augmented_gradient_descent(
                 if until_turned and (trouble or _turned([row[watched] for row in estimates], best_step)):
                     break
                 if state.t <= last:
-                    if tests is not None:
+                    if tests is not None and tests.own:
+                        tests.retrain(network, rule, state)
+                    elif tests is not None:
                         tests.follow(state.first)
                     memory.extend(state.t, state.u, state.S, state.small, state.batch)
         except KeyboardInterrupt:
@@ -253,7 +254,7 @@ def augmented_gradient_descent(
     tested: dict = {}
     if tests is not None:
         found += [tests.warning] if tests.warning else []
-        tested = tests.result(memory.R)
+        tested = tests.result(None if tests.own else memory.R)
         if not tested:
             found.append("training diverged or moved nothing, and its features were not tested")
     for text in found:

@@ -24,10 +24,13 @@ import numpy as np
 from scipy import special, stats
 
 from ..common import Array
-from ..model import eigen_directions
+from ..model import Moving, Network, Rule, eigen_directions
 from ..recursion import Basis
+from ..runs import State
 
 LEADING = 0.03  # of the largest mean square of summed gradients: smaller combinations of neurons are not tested
+NUDGE = 0.15  # of a fresh preactivation: less is noisy at kinks, more widens the law of U (theory 5)
+RETRAINED_ROWS = 2000  # in all runs together that are trained again
 ALONE = 0.1  # of the initial weights on one feature: its gradients are no sum of many parts
 TOLERANCE, EXACT = 1e-2, 1e-9  # of the basis of weights; where responses are exact
 FEWEST, ENOUGH = 2, 6  # rows per feature for a covariance from other rows: refused below, warned of below (theory 9)
@@ -67,7 +70,7 @@ class FeatureTests:
                 )
             if k < ENOUGH * n:
                 self.warning = (
-                    f"the covariance of {n} features comes from {k} rows: p-values are somewhat too small; give "
+                    f"the covariance of {n} features comes from {k} rows: p-values may be too small; give "
                     f"{ENOUGH * n} or more"
                 )
             self.noise_of_inverse = 1 / (k - n - 2)
@@ -82,6 +85,7 @@ class FeatureTests:
         self._z = np.zeros((0, 0, m), np.float32)
         self.P, self.S = 0, np.zeros((q, m))
         self._path: list[Array] = []
+        self._again: Moving | None = None
 
     def begin(self, P: int) -> None:
         """Make ready for P reruns."""
@@ -95,8 +99,8 @@ class FeatureTests:
             share = np.square(first).sum(axis=1) / max(np.square(first).sum(), 1e-300)
             if share.max() > max(ALONE, 3 / len(share)):
                 self.warning = (
-                    f"feature {share.argmax()} holds {share.max():.0%} of the initial weights, and its p-value is not to "
-                    "be trusted; spread them over many features"
+                    f"feature {share.argmax()} holds {share.max():.0%} of the initial weights, and its p-value is not "
+                    "to be trusted; spread them over many features"
                 )
         c, _ = self._basis.extend(first.T.astype(float), TOLERANCE if self.P else EXACT)
         self._path.append(c)
@@ -110,6 +114,22 @@ class FeatureTests:
     def nudges(self) -> Array:
         """What moves the fresh preactivations of every row in this step, (q, P, m), in units of the nudge."""
         return np.matmul(self._path[-1].astype(np.float32), self._z).swapaxes(0, 1)
+
+    def retrain(self, network: Network, rule: Rule, state: State) -> None:
+        """A step of P further runs on the same rows, each nudged where X cannot see it. For a covariance from the same
+        rows: what a nudge changes must not come back through the weights, and whether it does X itself tells."""
+        if self._again is None:
+            self.begin(max(2, RETRAINED_ROWS // len(self.X)))
+            self._again = Moving(rule, np.repeat(state.first.T[None], self.P, axis=0))
+            self._labels = np.tile(self.y, self.P)
+        self.follow(state.first)
+        u = np.matmul(self._again.now, self.X.T) + self.X.dtype.type(NUDGE) * self.nudges.swapaxes(0, 1)
+        u = u.swapaxes(0, 1).reshape(self.q, -1)
+        S = network.gradients(u, self._labels, state.small, rule.loss)[0].reshape(self.q, self.P, -1)
+        if state.batch is not None:
+            S = S * state.batch
+        self.add(state.S, (S - state.S[:, None]) / NUDGE)
+        self._again.step(state.t, np.matmul(S.swapaxes(0, 1), self.X) / len(self.X))
 
     def add(self, S: Array, D: Array | None = None) -> None:
         """Gradients (q, m) of a step, and what they change in the reruns, (q, P, m)."""
@@ -143,7 +163,8 @@ class FeatureTests:
         if turn.shape[1] == 0:
             return {}
         response, noise = self.response(R)
-        S, response, noise = turn.T @ self.S, self.varies[:, None] * response @ turn, turn.T @ noise @ turn
+        total = self.S - self.S.mean(axis=1, keepdims=True) if self.own and self.constant else self.S
+        S, response, noise = turn.T @ total, self.varies[:, None] * response @ turn, turn.T @ noise @ turn
         v, freedom, rank = self.X.T.astype(float) @ S.T / m, m, turn.shape[1]
         if self.own:
             S = S - (self.X @ (self.inverse @ v)).T  # what the columns of X do not explain

@@ -21,11 +21,10 @@ import numpy as np
 from ..common import Array, require_memory
 from ..model import Moving, Network, Rule, Small
 from ..recursion import Basis, Responses, in_units, precision_for
-from .features import FeatureTests, orthonormal
+from .features import NUDGE, FeatureTests, orthonormal
 from .groups import Groups
 from .spectrum import Spectrum
 
-NUDGE = 0.15  # of what leaving out rows does: less is noisy at kinks, more widens the law of U (theory 5)
 NUDGED_ROWS = 3500  # in all reruns together: the bias of the estimate, of order 1 / rows, is then a few percent of it
 LONG = 60  # steps, beyond which that bias grows
 ROOM, ROOM_ROWS = 32, 400_000  # directions to make room for at a time, and fewer for many rows

@@ -169,7 +169,6 @@ def test_what_is_not_covered_is_refused(rng):
     refused("equal weight", sample_weight=np.linspace(0.5, 1.5, 60))
     refused("more rows than features", X=X[:41], y=y[:41], unlabelled=X[:41])
     refused("too little", unlabelled=rng.standard_normal((60, 40)))
-    refused("nudges that X cannot see", unlabelled=X, method="exact")
     refused("inverted", covariance=np.ones((40, 40)))
     twice = np.column_stack([X[:, :20], X[:, :20]])
     refused("inverted", X=twice, unlabelled=twice)

@@ -1,0 +1,382 @@
+"""Claims about inference from one training run: prediction intervals (theory 8) and tests of features (theory 9)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy import stats
+
+from claims import BLUE, GREEN, RED, Array, Claim, claim, estimated_run, mean_and_error, measured
+from sedyn import Network, Training, random_signal, sample_features, sweep
+
+GREY = "0.45"
+
+# ---- prediction intervals
+
+COVERAGE_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
+COVERAGE_LINKS: dict[str, Callable] = {
+    "tanh(2z)": lambda z: np.tanh(2 * z),
+    "z + sin(2z)/2": lambda z: z + 0.5 * np.sin(2 * z),
+    "max(z, 0)": lambda z: np.maximum(z, 0),
+    "z^2 - 1": lambda z: z**2 - 1,
+    "sign": np.sign,
+}
+FRESH = 2000
+TIES = 0.01  # share of fresh rows with one and the same output, from which on ties are said
+
+
+class CoverageProblem(NamedTuple):
+    """What one of the problems of `interval_coverage` is made of."""
+
+    network: Network
+    training: Training
+    features: str | tuple
+    link: str
+    m: int
+    n: int
+
+
+def coverage_problem(k: int) -> CoverageProblem:
+    """Problem k: depth, aspect ratio, features and loss in turn, the rest by chance; from 48 on neurons may die and
+    labels are classes, so that rows tie."""
+    rng = np.random.default_rng(1000 + k)
+    m, phi, L = int(rng.choice([200, 400, 600])), (0.5, 0.8, 1.5, 3, 5)[k % 5], 2 + k % 2
+    loss = "logistic" if k % 4 == 3 or k >= 48 else "squared"
+    options: dict[str, Any] = ({}, {"momentum": 0.5}, {"weight_decay": 0.05}, {"batch_fraction": 0.5})[rng.integers(4)]
+    activation, T = ("tanh", "relu", "gelu")[rng.integers(3)] if k < 48 else "relu", int(rng.choice([10, 25, 50]))
+    return CoverageProblem(
+        Network((3,) * (L - 1) + (1,), (activation,) * (L - 1) + ("identity",)),
+        Training(0.5 if loss == "logistic" else 0.2, T, loss=loss, **options),
+        ("gaussian", "rademacher", ("student_t", 10))[k % 3],
+        list(COVERAGE_LINKS)[rng.integers(5)],
+        m,
+        round(m / phi),
+    )
+
+
+def coverage_run(problem: int, rng) -> dict:
+    """Coverage on fresh rows at best and last step: of left-out outputs, with constant and with adaptive width, and of
+    the training rows' own residuals; standard deviation that is said; share of equal outputs; (step, level)."""
+    network, training, features, link, m, n = coverage_problem(problem)
+    levels = COVERAGE_LEVELS
+    weights, signal = network.init(n, rng=rng), random_signal(n, rng=rng)
+    X = sample_features(m + FRESH, n, features=features, rng=rng)
+    y = COVERAGE_LINKS[link](X @ signal) + 0.3 * rng.standard_normal(len(X))
+    sets = training.loss == "logistic"
+    y = np.where(y > np.median(y[:m]), 1.0, -1.0) if sets else y
+    run = estimated_run(network, training, weights, X[:m], y[:m], first_weights_at="all", rng=rng)
+    X_new, y_new, index = X[m:], y[m:], (np.arange(FRESH), (y[m:] > 0).astype(int))
+
+    def score(labels, outputs):
+        return -labels * outputs if sets else np.abs(labels - outputs)
+
+    def covered(ends):
+        return float(np.mean((ends[:, 0] <= y_new) & (y_new <= ends[:, 1])))
+
+    out: dict[str, list] = {"left_out": [], "adaptive": [], "training": [], "said": [], "ties": []}
+    for t in (run.best_step, len(run.train_error) - 1):
+        f = network.predict(run.weights_at(t), X)  # type: ignore[arg-type]
+        own, new = score(y[:m], f[:m]), score(y_new, f[m:])
+        if sets:
+            found = [float(np.mean(run.prediction_set(X_new, level, step=t)[index])) for level in levels]
+        else:
+            found = [covered(run.prediction_interval(X_new, level, step=t)) for level in levels]
+            wide = [covered(run.prediction_interval(X_new, level, step=t, adaptive=True)) for level in levels]
+        out["left_out"].append(found)
+        out["adaptive"].append([np.nan] * len(levels) if sets else wide)
+        out["training"].append([float(np.mean(new <= np.quantile(own, level))) for level in levels])
+        out["said"].append([run.interval_accuracy(level, step=t).coverage_stderr for level in levels])
+        out["ties"].append(np.unique(f[m:], return_counts=True)[1].max() / FRESH)
+    return {name: np.array(values) for name, values in out.items()} | {"warned": len(run.warnings) > 0}
+
+
+@claim
+def interval_coverage(paper: bool = False, rng=0, executor=None, store=None) -> Claim:
+    """Coverage of prediction intervals on fresh rows against their level, and of the training rows' own residuals."""
+    n_problems, n_runs = (52, 100) if paper else (6, 6)
+    root = int(np.random.default_rng(rng).integers(2**63))
+    table = sweep(coverage_run, {"problem": range(n_problems)}, n_runs, executor=executor, store=store, rng=root)
+    levels, shape = np.array(COVERAGE_LEVELS), (n_problems, n_runs, 2, -1)
+    runs = {name: np.moveaxis(table.arrays[name].reshape(shape), 1, 0) for name in table.arrays}
+    coverage, error = mean_and_error(runs["left_out"])  # (problem, step, level)
+    own, said = runs["training"].mean(axis=0), runs["said"].mean(axis=0)
+    gap = coverage - levels
+    chance = np.sqrt(coverage * (1 - coverage) / FRESH)  # of the fresh rows
+    spread = np.sqrt(np.maximum(runs["left_out"].var(axis=0, ddof=1) - chance**2, 0))
+    tied = np.any(runs["ties"].mean(axis=0)[..., 0] > TIES, axis=1)
+    tied &= [coverage_problem(k).training.loss == "logistic" for k in range(n_problems)]
+    agreement: dict[str, float] = {}
+    steps = ("best step", "last step")
+    for s, name in enumerate(steps):
+        free, free_error = gap[~tied, s], error[~tied, s]
+        at = np.unravel_index(np.abs(free).argmax(), free.shape)
+        agreement |= measured(f"{name}: largest |coverage - level|", np.abs(free[at]), free_error[at])
+        each = (runs["left_out"] - levels)[:, ~tied, s].mean(axis=2)  # (run, problem)
+        agreement |= measured(f"{name}: mean of coverage - level", *_mean_of_means(each))
+        excess = np.mean(free**2 - free_error**2)
+        agreement[f"{name}: root mean square of coverage - level, free of chance"] = np.sqrt(max(excess, 0))
+        agreement[f"{name}: share of coverages within 0.015 of their level"] = np.mean(np.abs(free) <= 0.015)
+        agreement[f"{name}: share of coverages within 0.015 and two s.e."] = np.mean(
+            np.abs(free) <= 0.015 + 2 * free_error
+        )
+        nominal = own[:, s, levels == 0.9]
+        agreement[f"{name}: training rows at 90 %, least coverage"] = nominal.min()
+        agreement[f"{name}: training rows at 90 %, median coverage"] = np.median(nominal)
+        agreement[f"{name}: training rows at 90 %, largest coverage"] = nominal.max()
+    adaptive, adaptive_error = mean_and_error(runs["adaptive"])
+    at = np.unravel_index(np.nanargmax(np.abs(adaptive - levels)), adaptive.shape)
+    agreement |= measured(
+        "adaptive width: largest |coverage - level|", np.abs(adaptive - levels)[at], adaptive_error[at]
+    )
+    agreement["adaptive width: mean of coverage - level"] = np.nanmean(adaptive - levels)
+    ratio = spread[~tied] / said[~tied]
+    agreement["standard deviation of coverage over runs, in units of what is said: mean"] = ratio.mean()
+    agreement["standard deviation of coverage over runs, in units of what is said: largest"] = ratio.max()
+    agreement["problems"] = n_problems
+    agreement["problems with tied outputs (logistic loss, dead neurons)"] = tied.sum()
+    if tied.any():
+        agreement["tied outputs: largest coverage - level"] = gap[tied].max()
+        agreement["tied outputs: least coverage - level"] = gap[tied].min()
+    agreement["share of runs with a warning"] = float(table["warned"].mean())
+
+    figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.2), width_ratios=(1.35, 1, 1))
+    places, jitter = np.arange(len(levels)), np.random.default_rng(0).uniform(-0.14, 0.14, n_problems)
+    axes[0].axhspan(-0.015, 0.015, color="0.92", lw=0)
+    axes[0].axhline(0, color="k", lw=0.8)
+    for s, (name, colour) in enumerate(zip(steps, (BLUE, RED), strict=True)):
+        for part, fill in ((~tied, colour), (tied, "white")):
+            x = (places + 0.36 * s - 0.18 + jitter[part, None]).ravel()
+            label = f"{name}, one problem" if fill == colour else (f"{name}, tied outputs" if tied.any() else None)
+            axes[0].errorbar(
+                x, gap[part, s].ravel(), error[part, s].ravel(), fmt="o", ms=3.5, lw=0.6, capsize=0, color=colour,
+                mfc=fill, label=label, gid=f"gap {s} {fill == colour}",
+            )  # fmt: skip
+    axes[0].set_xticks(places, [f"{level:g}" for level in levels])
+    axes[0].set(xlabel="level", ylabel="coverage - level, ± s.e.", title="coverage on fresh rows; grey: ± 0.015")
+    axes[0].set_yscale("symlog", linthresh=0.02, linscale=2)
+    ticks = (-0.02, -0.01, 0, 0.01, 0.02, 0.05, 0.1, 0.2)
+    axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes[0].set_ylim(-0.045, 0.3)
+    axes[0].legend(fontsize=8, ncols=2, loc="lower right")
+    for k in range(n_problems):
+        ends = {"lw": 0.7, "alpha": 0.6}
+        axes[1].plot(levels, own[k, 1], color=GREY, label="training rows' residuals" if k == 0 else None, **ends)
+        axes[1].plot(levels, coverage[k, 1], color=RED, label="left-out residuals" if k == 0 else None, **ends)
+    axes[1].plot([0.5, 1], [0.5, 1], "--", color="k", lw=1)
+    axes[1].set(xlabel="level", ylabel="coverage", title="at the last step, one line per problem", ylim=(0, 1.35))
+    axes[1].set_yticks(np.arange(0, 1.01, 0.2))
+    axes[1].legend(loc="upper left")
+    for s, (name, colour) in enumerate(zip(steps, (BLUE, RED), strict=True)):
+        axes[2].plot(
+            said[~tied, s].ravel(), spread[~tied, s].ravel(), "o", ms=3.5, color=colour, mfc="none", label=name
+        )
+    top = said.max() * 1.05
+    axes[2].plot([0, top], [0, top], "--", color="k", lw=1)
+    axes[2].set(xlabel="interval_accuracy says", ylabel="over runs", title="standard deviation of the coverage")
+    axes[2].legend(loc="upper left")
+    return Claim(
+        "Prediction intervals from one run",
+        "Left-out outputs of the training rows themselves give intervals that cover new labels as often as they say, "
+        "at any step; residuals of the training rows do not.",
+        f"{n_problems} problems, {n_runs} runs each, {FRESH} fresh rows a run: L = 2 and 3, tanh, ReLU, GELU, m = 200 "
+        "to 600, m/n = 0.5 to 5, Gaussian, Rademacher and t(10) features, five links, noise 0.3, squared and (a "
+        "quarter, prediction sets) logistic loss, with momentum, weight decay or batches, T = 10, 25, 50; apart, where "
+        "more than 1 % of the fresh rows share one output, what has a logistic loss and dead neurons",
+        n_problems * n_runs,
+        {name: float(value) for name, value in agreement.items()},
+        figure,
+    )
+
+
+def _mean_of_means(values: Array) -> tuple[float, float]:
+    """Mean over (run, problem) and its standard error, runs being independent within each problem."""
+    mean, error = mean_and_error(values)
+    return float(mean.mean()), float(np.sqrt(np.sum(error**2)) / error.size)
+
+
+# ---- tests of features
+
+TEST_LEVELS = (0.05, 0.001)
+METHODS = ("network", "effects of the network", "least squares", "correlation", "debiased Lasso")
+
+
+class FeatureSetting(NamedTuple):
+    """One setting of `feature_tests`; `covariance`: "known", "rows" of X themselves, or so many further rows per
+    feature."""
+
+    phi: float = 1.5
+    longer: int = 1  # of the number of steps
+    L: int = 2
+    activation: str = "tanh"
+    features: str | tuple = "gaussian"
+    loss: str = "squared"
+    options: tuple = ()
+    rho: float = 0.0
+    covariance: str | int = "known"
+    noise: float = 0.9
+    scale: int = 1  # of the number of features
+
+
+FEATURE_SETTINGS = {
+    "plain, m/n = 1.5": FeatureSetting(),
+    "twice the steps": FeatureSetting(longer=2),
+    "m/n = 0.5": FeatureSetting(phi=0.5, scale=2),
+    "momentum, decay, batches": FeatureSetting(
+        options=(("momentum", 0.5), ("weight_decay", 0.05), ("batch_fraction", 0.5))
+    ),
+    "t(5) features": FeatureSetting(features=("student_t", 5)),
+    "L = 3, Rademacher": FeatureSetting(L=3, features="rademacher"),
+    "logistic loss": FeatureSetting(loss="logistic"),
+    "ReLU": FeatureSetting(activation="relu"),
+    "AR(0.5), known": FeatureSetting(phi=2, rho=0.5),
+    "AR(0.8), known": FeatureSetting(phi=2, rho=0.8, noise=0.4),
+    "AR(0.5), 6n further rows": FeatureSetting(phi=2, rho=0.5, covariance=6),
+    "AR(0.5), 3n further rows (warned of)": FeatureSetting(phi=2, rho=0.5, covariance=3),
+    "unlabelled=X, AR(0.6), m/n = 2": FeatureSetting(phi=2, rho=0.6, covariance="rows"),
+    "unlabelled=X, AR(0.6), m/n = 1.3": FeatureSetting(phi=1.3, rho=0.6, covariance="rows", noise=0.3),
+    "unlabelled=X, independent": FeatureSetting(phi=2, covariance="rows"),
+}
+
+
+def feature_run(setting: str, n: int, n_steps: int, rng) -> dict:
+    """Rejections among null features and among those of the signal, (method, level); NaN where a method has no test."""
+    s = FEATURE_SETTINGS[setting]
+    n, n_signals = n * s.scale, n // 15
+    m = round(s.phi * n)
+    network = Network((3,) * (s.L - 1) + (1,), (s.activation,) * (s.L - 1) + ("identity",))
+    training = Training(0.5 if s.loss == "logistic" else 0.2, n_steps * s.longer, loss=s.loss, **dict(s.options))
+    weights, X = network.init(n, rng=rng), sample_features(m, n, features=s.features, rng=rng)
+    signal = np.zeros(n)
+    matters = rng.permutation(n)[:n_signals]
+    signal[matters] = rng.choice([-1.0, 1.0], n_signals)
+    covariance, options = s.rho ** np.abs(np.subtract.outer(np.arange(n), np.arange(n))), {}
+    if s.rho:
+        root = np.linalg.cholesky(covariance)
+        X = X @ root.T
+        options = {"covariance": covariance}
+    if s.covariance == "rows":
+        options = {"unlabelled": X}
+    elif s.covariance != "known":
+        options = {"unlabelled": rng.standard_normal((int(s.covariance) * n, n)) @ root.T}
+    signal /= np.sqrt(signal @ covariance @ signal)
+    y = np.tanh(2 * X @ signal) + s.noise * rng.standard_normal(m)
+    y = np.where(y > 0, 1.0, -1.0) if s.loss == "logistic" else y
+    run = estimated_run(network, training, weights, X, y, feature_tests=True, rng=rng, **options)
+    p: dict[str, Any] = dict.fromkeys(METHODS, np.full(n, np.nan))
+    p["network"] = run.feature_pvalues
+    effects = run.feature_effects / run.feature_effects_stderr  # type: ignore[operator]
+    p["effects of the network"] = 2 * stats.norm.sf(np.abs(effects))
+    if m > n:
+        p["least squares"] = least_squares_tests(X, y)
+    if s.covariance == "known":
+        p["correlation"] = correlation_tests(X, y, covariance)
+        if not s.rho:
+            p["debiased Lasso"] = debiased_lasso_tests(X, y)
+    null = np.ones(n, bool)
+    null[matters] = False
+    below = np.array([[np.where(np.isnan(each), np.nan, each < level) for level in TEST_LEVELS] for each in p.values()])
+    return {
+        "null": below[..., null].mean(axis=2),
+        "signal": below[..., ~null].mean(axis=2),
+        "warned": any("p-values" in text for text in run.warnings),
+    }
+
+
+def least_squares_tests(X: Array, y: Array) -> Array:
+    """p-values of the t-tests of least squares, m > n."""
+    m, n = X.shape
+    inverse = np.linalg.inv(X.T @ X)
+    b = inverse @ (X.T @ y)
+    residual = y - X @ b
+    return 2 * stats.t.sf(np.abs(b) / np.sqrt(np.diag(inverse) * (residual @ residual) / (m - n)), m - n)
+
+
+def correlation_tests(X: Array, y: Array, covariance: Array) -> Array:
+    """p-values from X^T y, decorrelated by the known covariance: no fit."""
+    inverse = np.linalg.inv(covariance)
+    return 2 * stats.norm.sf(np.abs(inverse @ (X.T @ y)) / np.sqrt(np.diag(inverse) * (y @ y)))
+
+
+def debiased_lasso_tests(X: Array, y: Array, n_sweeps: int = 25) -> Array:
+    """p-values of the debiased Lasso for features of covariance I, A. Javanmard and A. Montanari (2014), for Gaussian
+    designs: b + d X^T (y - X b) / m with d = 1 / (1 - |b|_0 / m), standard deviation d |y - X b| / m; the penalty is
+    the one for which that is least."""
+    m, n = X.shape
+    size = np.linalg.norm(X, 2) ** 2 / m
+    b, best = np.zeros(n), (np.inf, np.zeros(n))
+    for penalty in np.abs(X.T @ y / m).max() * np.geomspace(0.9, 0.1, 10):
+        ahead, momentum = b, 1.0
+        for _ in range(n_sweeps):  # accelerated proximal gradient
+            step = ahead + X.T @ (y - X @ ahead) / (m * size)
+            new = np.sign(step) * np.maximum(np.abs(step) - penalty / size, 0)
+            following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+            ahead, b, momentum = new + (momentum - 1) / following * (new - b), new, following
+        if np.count_nonzero(b) > 0.9 * m:
+            break
+        residual, d = y - X @ b, 1 / (1 - np.count_nonzero(b) / m)
+        if (noise := d * np.linalg.norm(residual) / m) < best[0]:
+            best = noise, 2 * stats.norm.sf(np.abs(b + d * X.T @ residual / m) / noise)
+    return best[1]
+
+
+@claim
+def feature_tests(paper: bool = False, rng=0, executor=None, store=None) -> Claim:
+    """Size and power of the tests of features, beside those of least squares, correlations and the debiased Lasso."""
+    n, T, n_runs = (300, 50, 360) if paper else (90, 16, 6)
+    root, names = int(np.random.default_rng(rng).integers(2**63)), list(FEATURE_SETTINGS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        grid: dict = {"setting": names, "n": [n], "n_steps": [T]}
+        table = sweep(feature_run, grid, n_runs, executor=executor, store=store, rng=root)
+    shape = (len(names), n_runs, len(METHODS), len(TEST_LEVELS))
+    (size, size_error), (power, power_error) = (
+        mean_and_error(np.moveaxis(table.arrays[key].reshape(shape), 1, 0)) for key in ("null", "signal")
+    )  # (setting, method, level)
+    agreement: dict[str, float] = {}
+    for i, name in enumerate(names):
+        for j, level in enumerate(TEST_LEVELS):
+            agreement |= measured(f"{name}: size at {level:g}", size[i, 0, j], size_error[i, 0, j])
+        for k in (0, 2, 3, 4):
+            if np.isfinite(power[i, k, 0]):
+                agreement |= measured(f"{name}: power at 0.05, {METHODS[k]}", power[i, k, 0], power_error[i, k, 0])
+    agreement["least of the sizes at 0.05"] = size[:, 0, 0].min()
+    agreement["largest of the sizes at 0.05"] = size[:, 0, 0].max()
+    for k in range(1, len(METHODS)):
+        agreement[f"{METHODS[k]}: least of the sizes at 0.05"] = np.nanmin(size[:, k, 0])
+        agreement[f"{METHODS[k]}: largest of the sizes at 0.05"] = np.nanmax(size[:, k, 0])
+    agreement["fewest null features of a setting"] = n_runs * (n - n // 15)
+
+    figure, axes = plt.subplots(1, 3, figsize=(14, 5.6), sharey=True)
+    rows = np.arange(len(names))[::-1]
+    warned = table["warned"].reshape(len(names), n_runs).mean(axis=1) > 0.5
+    for ax, j, (low, high) in zip(axes, (0, 1), ((0.045, 0.056), (0.0005, 0.002)), strict=False):
+        ax.axvspan(low, high, color="0.92", lw=0)
+        ax.axvline(TEST_LEVELS[j], color="k", lw=0.8)
+        for part, fill in ((~warned, BLUE), (warned, "white")):
+            ax.errorbar(size[part, 0, j], rows[part], xerr=2 * size_error[part, 0, j], fmt="o", color=BLUE, mfc=fill)
+        ax.set(xlabel="share of null features rejected", title=f"size at level {TEST_LEVELS[j]:g}")
+    axes[0].set_yticks(rows, names)
+    if paper:
+        axes[1].set_xticks([0.0005, 0.001, 0.0015, 0.002], ["0.0005", "0.001", "0.0015", "0.002"])
+    marks = {0: ("o", BLUE, BLUE), 2: ("s", RED, "white"), 3: ("^", GREEN, "white"), 4: ("D", "#CC79A7", "white")}
+    for k, (mark, colour, fill) in marks.items():
+        axes[2].plot(power[:, k, 0], rows, mark, color=colour, mfc=fill, ms=6, label=METHODS[k])
+    axes[2].set(xlabel="share of the signal's features found", title="power at level 0.05", xlim=(0, 1))
+    figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower right", ncols=4)
+    return Claim(
+        "Tests of features from one run",
+        "The gradients of one run, summed over its steps and freed of what the weights have done to them, give a "
+        "p-value for every feature: uniform where labels do not depend on it, rather too large where the training rows "
+        "themselves give the covariance.",
+        f"n = {n} (m/n = 0.5: {2 * n}), {n // 15} features with equal effects, link tanh(2z), noise "
+        f"{FeatureSetting().noise} (AR(0.8): 0.4, m/n = 1.3: 0.3), widths (3, 1) or (3, 3, 1), step size 0.2 (logistic "
+        f"0.5), T = {T}, {n_runs} runs of each setting; covariance known (the identity unless AR) or from "
+        "rows",
+        len(names) * n_runs,
+        {name: float(value) for name, value in agreement.items()},
+        figure,
+    )
