@@ -253,3 +253,46 @@ def test_bad_parameters_are_named(given, message):
     X, y = nonlinear(40, n=3)
     with pytest.raises(ValueError, match=message):
         sedyn.NetworkRegressor(**given).fit(X, y)
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("kind", ["numbers", "two", "three"])
+def test_intervals_and_sets_hold_new_rows(kind):
+    found = {0.7: [], 0.9: []}
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((3300, 20)) * np.geomspace(1, 100, 20)
+        z = X[:, 0] + 0.5 * X[:, 1] / X[:, 1].std() + 0.5 * rng.standard_normal(len(X))
+        y = 1000 + 50 * z
+        if kind != "numbers":
+            y = np.array(["low", "mid", "high"])[np.digitize(z, [-0.5, 0.5] if kind == "three" else [0.3, np.inf])]
+        cls = sedyn.NetworkRegressor if kind == "numbers" else sedyn.NetworkClassifier
+        model = cls(random_state=0).fit(X[:300], y[:300])
+        for level, part in found.items():
+            if kind == "numbers":
+                low, high = model.predict_interval(X[300:], level).T
+                part.append(np.mean((low <= y[300:]) & (y[300:] <= high)))
+            else:
+                sets = model.predict_set(X[300:], level)
+                assert sets.shape == (3000, len(model.classes_)) and sets.dtype == bool
+                part.append(np.mean(sets[np.arange(3000), np.searchsorted(model.classes_, y[300:])]))
+    for level, part in found.items():
+        assert abs(np.mean(part) - level) < 4 * np.std(part, ddof=1) / np.sqrt(8) + 0.01
+    with pytest.raises(ValueError, match="level"):
+        model.predict_interval(X, 2) if kind == "numbers" else model.predict_set(X, 2)
+
+
+def test_feature_tests_of_the_estimators():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((300, 6)) @ rng.standard_normal((6, 6)), np.ones(300)])
+    y = 3 * X[:, 0] + rng.standard_normal(300)
+    model = sedyn.NetworkRegressor(random_state=0, feature_tests=True).fit(X, y)
+    assert model.feature_pvalues_.shape == (7,) and model.feature_pvalues_[0] < 1e-3 < model.feature_pvalues_[1:].min()
+    assert model.feature_effects_[0] > 0 and model.feature_pvalues_[6] == 1  # a constant column
+    plain = sedyn.NetworkRegressor(random_state=0).fit(X, y)
+    np.testing.assert_array_equal(plain.estimated_error_, model.estimated_error_)  # tests change no estimate here
+    assert not hasattr(plain, "feature_pvalues_")
+    classes = sedyn.NetworkClassifier(random_state=0, feature_tests=True).fit(X, np.digitize(y, [-2, 2]))
+    assert classes.feature_pvalues_.shape == (3, 7)
+    with pytest.raises(ValueError, match="independent rows"):
+        sedyn.NetworkRegressor(feature_tests=True).fit(X, y, groups=np.arange(300) // 2)
