@@ -326,7 +326,7 @@ def debiased_lasso_tests(X: Array, y: Array, n_sweeps: int = 25) -> Array:
 @claim
 def feature_tests(paper: bool = False, rng=0, executor=None, store=None) -> Claim:
     """Size and power of the tests of features, beside those of least squares, correlations and the debiased Lasso."""
-    n, T, n_runs = (300, 50, 360) if paper else (90, 16, 6)
+    n, T, n_runs = (300, 50, 120) if paper else (90, 16, 6)
     root, names = int(np.random.default_rng(rng).integers(2**63)), list(FEATURE_SETTINGS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -228,7 +228,7 @@ def augmented_gradient_descent(
                     if tests is not None and tests.own:
                         tests.retrain(network, rule, state)
                     elif tests is not None:
-                        tests.follow(state.first)
+                        tests.follow(state.first, state.u)
                     memory.extend(state.t, state.u, state.S, state.small, state.batch)
         except KeyboardInterrupt:
             recorder.interrupt()
@@ -254,9 +254,12 @@ def augmented_gradient_descent(
     tested: dict = {}
     if tests is not None:
         found += [tests.warning] if tests.warning else []
-        tested = tests.result(None if tests.own else memory.R)
+        if recorder.status != "diverged":
+            tested = tests.result(None if tests.own else memory.R)
         if not tested:
             found.append("training diverged or moved nothing, and its features were not tested")
+        elif trouble:
+            found.append("p-values hold the steps in which training was unsteady, and are uncertain")
     for text in found:
         python_warnings.warn(text, AssumptionWarning, stacklevel=3)  # past the decorator
     return recorder.trajectory(

@@ -45,20 +45,21 @@ class FeatureTests:
         Raises ValueError for a covariance that cannot be inverted or is not known well enough.
         """
         (m, n), self.rng = X.shape, rng
-        self.X, self.y, self.q, self.noise_of_inverse = X, y, q, 0.0
+        self.X, self.y, self.q, self.further = X, y, q, 0
         self.own, self.warning = own, ""
-        self.varies = np.any(X, axis=0)  # a column of zeros has no effect, whatever its weights
-        known = np.ones((1, m))
+        self.varies = np.ptp(X, axis=0) > 1e-12 * np.abs(X).max(
+            axis=0
+        )  # the others have no effect, whatever they weigh
+        self.centred = X - X.mean(axis=0)  # means of features and gradients are no dependence
+        self.unit = 1.0
         if own:
-            if m <= n + q + 2:
+            if m <= n + q + 3:
                 raise ValueError(
                     f"feature_tests with a covariance from the training rows themselves need more rows than features; "
                     f"got {m} rows and {n} features; give the covariance, or further rows with unlabelled="
                 )
-            known = np.concatenate([known, X.T.astype(float)])
-            self.constant = int(np.all(np.abs(X.mean(axis=0)) <= 1e-5 * X.std(axis=0)))  # is taken away, too
-            self.freedom = m - n - self.constant
-            moment = X.T.astype(float) @ X
+            self.freedom = m - n - 1
+            moment = self.centred.T.astype(float) @ self.centred
             moment[~self.varies, ~self.varies] = m
             self.inverse = m * _inverse(moment)
         elif unlabelled is not None:
@@ -73,14 +74,13 @@ class FeatureTests:
                     f"the covariance of {n} features comes from {k} rows: p-values may be too small; give "
                     f"{ENOUGH * n} or more"
                 )
-            self.noise_of_inverse = 1 / (k - n - 2)
+            self.further = k
             self.inverse = (k - n - 2) / (k - 1) * _inverse(np.cov(unlabelled.T).reshape(n, n))
         elif covariance is not None:
             variances, directions = eigen_directions(covariance, n)
             self.inverse = _inverse(np.diag(variances) if directions is None else np.asarray(covariance, float))
         else:
             self.inverse = None
-        self._known = np.linalg.qr(known.T)[0].T.astype(np.float32)  # what the nudges must not contain
         self._basis = Basis(np.ones(n), float)
         self._z = np.zeros((0, 0, m), np.float32)
         self.P, self.S = 0, np.zeros((q, m))
@@ -93,9 +93,14 @@ class FeatureTests:
         self._z = np.zeros((P, 0, len(self.X)), np.float32)
         self.D = np.zeros((self.q, P, len(self.X)))
 
-    def follow(self, first: Array) -> None:
-        """Take in the weights W_1 (n, q) of the next step."""
+    def follow(self, first: Array, u: Array) -> None:
+        """Take in the weights W_1 (n, q) and preactivations (q, m) of the next step."""
         if not self._path:
+            size = np.linalg.norm(first)
+            moved = np.sqrt(np.mean(np.square(self.centred, dtype=float)))  # by a nudge along a unit vector of features
+            if size > 0 and (spread := np.sqrt(u.var(axis=1, dtype=float).sum())) > 0:
+                moved = spread / size
+            self.unit = moved if moved > 0 else 1.0
             share = np.square(first).sum(axis=1) / max(np.square(first).sum(), 1e-300)
             if share.max() > max(ALONE, 3 / len(share)):
                 self.warning = (
@@ -107,22 +112,27 @@ class FeatureTests:
         born = len(self._basis) - self._z.shape[1]
         if born and self.P:
             fresh = self.rng.standard_normal((self.P, born, len(self.X)), np.float32)
-            fresh -= np.matmul(np.matmul(fresh, self._known.T), self._known)
-            self._z = np.concatenate([self._z, orthonormal(fresh, self._z, len(self.X) - len(self._known))], axis=1)
+            fresh -= fresh.mean(axis=2, keepdims=True)
+            room = len(self.X)
+            if self.own:  # X must not see them
+                along = np.matmul(fresh, self.centred) @ (self.inverse / len(self.X)).astype(np.float32)
+                fresh -= np.matmul(along, self.centred.T)
+                room = self.freedom
+            self._z = np.concatenate([self._z, orthonormal(fresh.astype(np.float32), self._z, room)], axis=1)
 
     @property
     def nudges(self) -> Array:
         """What moves the fresh preactivations of every row in this step, (q, P, m), in units of the nudge."""
-        return np.matmul(self._path[-1].astype(np.float32), self._z).swapaxes(0, 1)
+        return np.matmul((self.unit * self._path[-1]).astype(np.float32), self._z).swapaxes(0, 1)
 
     def retrain(self, network: Network, rule: Rule, state: State) -> None:
         """A step of P further runs on the same rows, each nudged where X cannot see it. For a covariance from the same
         rows: what a nudge changes must not come back through the weights, and whether it does X itself tells."""
         if self._again is None:
-            self.begin(max(2, RETRAINED_ROWS // len(self.X)))
+            self.begin(max(2, RETRAINED_ROWS // len(self.X)))  # the covariance holds what so few leave to chance
             self._again = Moving(rule, np.repeat(state.first.T[None], self.P, axis=0))
             self._labels = np.tile(self.y, self.P)
-        self.follow(state.first)
+        self.follow(state.first, state.u)
         u = np.matmul(self._again.now, self.X.T) + self.X.dtype.type(NUDGE) * self.nudges.swapaxes(0, 1)
         u = u.swapaxes(0, 1).reshape(self.q, -1)
         S = network.gradients(u, self._labels, state.small, rule.loss)[0].reshape(self.q, self.P, -1)
@@ -135,7 +145,7 @@ class FeatureTests:
         """Gradients (q, m) of a step, and what they change in the reruns, (q, P, m)."""
         self.S += S
         if D is not None:
-            self.D += D
+            self.D += D / self.unit
 
     def response(self, R: Array | None) -> tuple[Array, Array]:
         """B^T H^T (n, q), and the covariance (n, q, q) that reruns leave it; exact from responses R (T, T, q, q)."""
@@ -144,7 +154,7 @@ class FeatureTests:
             sizes = np.einsum("pkm,pkm->pk", self._z, self._z, dtype=float)
             each = np.einsum("apm,pkm->pak", self.D, self._z, optimize=True) / sizes[:, None]
             H = each.mean(axis=0)
-            noise = np.einsum("pak,pbk->ab", each - H, each - H) / (self.P * (self.P - 1) * len(B))
+            noise = np.einsum("pak,pbk->ab", each - H, each - H) / (self.P * (self.P - 1) * max(len(B), 1))
         else:
             H = np.zeros((self.q, len(B)))
             for s, c in enumerate(self._path):
@@ -157,27 +167,27 @@ class FeatureTests:
         (m, n), q = self.X.shape, self.q
         if not np.all(np.isfinite(self.S)):
             return {}
-        values, vectors = np.linalg.eigh(self.S @ self.S.T)
+        total = self.S - self.S.mean(axis=1, keepdims=True)
+        values, vectors = np.linalg.eigh(total @ total.T)
         # neurons that do alike differ in little more than what responses leave to chance, and dead ones say nothing
         turn = vectors[:, values > LEADING * values[-1]]
         if turn.shape[1] == 0:
             return {}
         response, noise = self.response(R)
-        total = self.S - self.S.mean(axis=1, keepdims=True) if self.own and self.constant else self.S
         S, response, noise = turn.T @ total, self.varies[:, None] * response @ turn, turn.T @ noise @ turn
-        v, freedom, rank = self.X.T.astype(float) @ S.T / m, m, turn.shape[1]
+        v, freedom, rank = self.centred.T.astype(float) @ S.T / m, m, turn.shape[1]
         if self.own:
-            S = S - (self.X @ (self.inverse @ v)).T  # what the columns of X do not explain
+            S = S - (self.centred @ (self.inverse @ v)).T  # what the columns of X do not explain
             freedom = self.freedom
         G = S @ S.T / freedom
         size = np.full(n, 1.0) if self.inverse is None else np.diag(self.inverse)
         covariance = noise + (self._white(S) if self.own else size[:, None, None] * G / m)
         if self.inverse is not None:
             moment, v = v, self.inverse @ v
-            if self.noise_of_inverse:
-                covariance += self.noise_of_inverse * (
-                    size[:, None, None] * (moment.T @ v) + np.einsum("la,lb->lab", v, v)
-                )
+            if self.further:  # moments of the inverse of a Wishart matrix
+                k = self.further
+                each = size[:, None, None] * (moment.T @ v) + (1 + 2 / (k - n - 2)) * np.einsum("la,lb->lab", v, v)
+                covariance += (k - n - 2) / ((k - n - 1) * (k - n - 4)) * each
         D = v - response
         root = np.linalg.cholesky(covariance)
         statistics = np.linalg.solve(root, D[:, :, None])[:, :, 0]
@@ -204,7 +214,10 @@ class FeatureTests:
             p = special.chdtrc(rank, chi)
         if rank > 1:  # the direction also follows what chance does to all features alike (measured)
             stderr *= np.sqrt(1 + np.sqrt(rank / n))
-        sign = 1.0 if effects @ (self.X.T @ self.y) >= 0 else -1.0
+        sign = 1.0 if effects @ (self.centred.T @ self.y) >= 0 else -1.0
+        p, effects, stderr = (
+            np.where(self.varies, values, none) for values, none in ((p, 1.0), (effects, 0.0), (stderr, np.nan))
+        )
         return {
             "feature_pvalues": p,
             "feature_statistics": np.pad(statistics, ((0, 0), (0, q - rank))),
@@ -215,10 +228,13 @@ class FeatureTests:
     def _white(self, S: Array) -> Array:
         """Covariance (n, q, q) of X^+ S^T row by row (White), for the residuals S of rows: real features are few, have
         long tails, and the noise depends on them. Residuals are smaller than noise where a row has leverage."""
-        rows = self.X @ self.inverse / len(self.X)
-        lever = self.constant / len(self.X) + np.einsum("il,il->i", rows, self.X)
+        rows, q = self.centred @ self.inverse / len(self.X), len(S)
+        lever = 1 / len(self.X) + np.einsum("il,il->i", rows, self.centred)
         S = S / np.sqrt(np.maximum(1 - lever, 0.05))
-        return np.moveaxis(np.array([[np.square(rows).T @ (a * b) for b in S] for a in S]), 2, 0)
+        a, b = np.triu_indices(q)
+        covariance = np.empty((len(rows.T), q, q))
+        covariance[:, a, b] = covariance[:, b, a] = np.square(rows).T @ (S[a] * S[b]).T
+        return covariance
 
 
 def orthonormal(fresh: Array, known: Array, room: float) -> Array:
@@ -233,10 +249,10 @@ def orthonormal(fresh: Array, known: Array, room: float) -> Array:
 
 
 def _inverse(covariance: Array) -> Array:
-    values, vectors = np.linalg.eigh(covariance)
+    values = np.linalg.eigvalsh(covariance)
     if values[0] <= 1e-10 * values[-1]:
         raise ValueError(
             "feature_tests need a covariance that can be inverted; here features depend on each other "
             f"(smallest eigenvalue {values[0]:.3g}, largest {values[-1]:.3g}); remove what repeats others"
         )
-    return (vectors / values) @ vectors.T
+    return np.linalg.inv(covariance)

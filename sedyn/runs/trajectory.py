@@ -156,7 +156,7 @@ class Trajectory(Result):
         ----------
         X_new : (rows, n_features) array
         level : float
-            Between 0 and 1. Above m / (m + 1) the intervals are infinite.
+            Between 0 and 1. Above m / (m + 1), or with G groups G / (G + 1), the intervals are infinite.
         step : int, optional
             `best_step` by default; or a step of `first_weights_at`.
         adaptive : bool
@@ -189,7 +189,9 @@ class Trajectory(Result):
         weights, left_out = self._kept(step)
         f = self._predict(weights, X_new)
         scores, width = self._scores(left_out, adaptive)
-        half = conformal_quantile(scores, level, self.sample_weight) * (1.0 if width is None else width.at(f))
+        half = conformal_quantile(scores, level, self.sample_weight, self._independent) * (
+            1.0 if width is None else width.at(f)
+        )
         return np.stack([f - half, f + half], axis=1)
 
     def prediction_set(self, X_new: Array, level: float = 0.9, *, step: int | None = None) -> Array:
@@ -218,7 +220,7 @@ class Trajectory(Result):
         if not np.all(np.abs(self.labels) == 1):
             raise ValueError("prediction sets are for labels -1 and +1; this run has others, use prediction_interval")
         f = self._predict(weights, X_new)
-        most = conformal_quantile(-self.labels * left_out, level, self.sample_weight)
+        most = conformal_quantile(-self.labels * left_out, level, self.sample_weight, self._independent)
         return np.stack([f <= most, -f <= most], axis=1)
 
     def interval_accuracy(
@@ -226,15 +228,20 @@ class Trajectory(Result):
     ) -> IntervalAccuracy:
         """What one run leaves open about its intervals of that level: their width, and its and the coverage's spread.
 
-        Over runs the coverage has the standard deviation 1.5 sqrt(level (1 - level) / m), measured (theory 8); rows of
-        one group count once. Raises ValueError as `prediction_interval`.
+        Over runs the coverage has a standard deviation of at most about 1.5 sqrt(level (1 - level) / m), measured
+        (theory 8); rows of one group count once. Raises ValueError as `prediction_interval`.
         """
         level = number(level, "level", "lie between 0 and 1", lambda x: 0 < x < 1)
         scores, width = self._scores(self._kept(step)[1], adaptive)
         scores = scores * (1.0 if width is None else width.widths.mean())
-        w = np.ones(len(scores)) if self.sample_weight is None else self.sample_weight
-        independent = min(w.sum() ** 2 / (w @ w), self.n_groups or len(w))
-        return accuracy(scores, level, self.sample_weight, independent)
+        return accuracy(scores, level, self.sample_weight, self._independent)
+
+    @property
+    def _independent(self) -> float:
+        """Number of rows, of groups, or of rows that such weights are worth."""
+        assert self.labels is not None
+        w = np.ones(len(self.labels)) if self.sample_weight is None else self.sample_weight.astype(float)
+        return float(min(w.sum() ** 2 / (w @ w), self.n_groups or len(w)))
 
     def save(self, path):
         if self.network is not None and not all(isinstance(a, str) for a in self.network.activations):

@@ -105,7 +105,7 @@ class _Network(BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31)
         alone = np.arange(len(X)) if groups is None else np.unique(groups, return_index=True)[1]
         rows = X
-        if len(alone) > SPECTRUM_ROWS[1]:
+        if len(alone) > SPECTRUM_ROWS[1] and not self.feature_tests:  # these ask for all rows
             rows = X[np.random.default_rng(0).choice(alone, SPECTRUM_ROWS[1], replace=False)]
         options = {
             "unlabelled": rows if len(alone) >= SPECTRUM_ROWS[0] and np.ptp(X, axis=0).any() else None,
@@ -329,6 +329,8 @@ class NetworkClassifier(ClassifierMixin, _Network):
         The accuracy to be expected on fresh rows, and its standard error.
     left_out_scores_, left_out_weights_ : (m,) arrays
         Probability that each training row, left out, gives to classes that are not its own; and the row's weight.
+    n_independent_ : float
+        Number of rows, of groups, or of rows that such weights are worth.
     warnings_, run_, feature_pvalues_, .., n_features_in_, feature_names_in_
         As for `NetworkRegressor`; with several networks `run_` holds a run of each, and the tests of features have a
         row for each.
@@ -364,6 +366,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
         right = numbers == (left_out[0] > 0 if len(fits) == 1 else left_out.argmax(axis=0))
         p = _probabilities(left_out[0] if len(fits) == 1 else left_out.T)
         self.left_out_scores_, self.left_out_weights_ = 1 - p[np.arange(len(p)), numbers.astype(int)], share
+        self.n_independent_ = float(min(1 / (share @ share), fits[0].run.n_groups or len(y)))
         self.estimated_score_ = float(share @ right)
         counted = 1 / float(share @ share)
         rate = np.clip(self.estimated_score_, 1 / (counted + 2), 1 - 1 / (counted + 2))
@@ -400,7 +403,9 @@ class NetworkClassifier(ClassifierMixin, _Network):
         8); none where a low level asks for more than the network knows.
         """
         level = number(level, "level", "lie between 0 and 1", lambda x: 0 < x < 1)
-        return 1 - self.predict_proba(X) <= conformal_quantile(self.left_out_scores_, level, self.left_out_weights_)
+        return 1 - self.predict_proba(X) <= conformal_quantile(
+            self.left_out_scores_, level, self.left_out_weights_, self.n_independent_
+        )
 
     def predict(self, X):
         """Predicted classes (m,)."""

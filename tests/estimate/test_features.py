@@ -50,6 +50,7 @@ def test_matches_the_written_out_formula(rng):
         network, training, weights, X, y, feature_tests=True, method="exact", first_weights_at="all", rng=0
     )
     R, S = slow_responses(network, training, weights, X, y)
+    S -= S.mean(axis=0)  # a mean of gradients is no dependence
     D = sum(X.T @ S[:, t] / m for t in range(T))
     D -= sum(run.first_weights[s] @ R[t, s].T for t in range(T) for s in range(t + 1))
     total = S.sum(axis=1)
@@ -192,3 +193,38 @@ def test_a_start_on_one_feature_is_warned_of(rng):
         start = sedyn.Weights(first, weights.deep)
         run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.1, 3), start, X, y, feature_tests=True)
         assert any("feature 7 holds" in text for text in run.warnings) == warned
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("own", [False, True])
+def test_means_and_units_do_not_matter(own):
+    """Columns with a mean beside labels with a mean are no dependence; units of the features change nothing."""
+    network, sizes, pvalues = sedyn.Network((3, 1), ("tanh", "identity")), [], {}
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X, mu = rng.standard_normal((400, 100)), np.r_[np.full(10, 10**-0.5), np.zeros(90)]
+        y, weights = np.tanh(2 * X @ mu) + 0.5 * rng.standard_normal(400), network.init(100, rng=rng)
+        for unit, mean in ((1.0, 0.0), (0.01, 0.0), (1.0, 0.1)):
+            rows = unit * (X + mean)
+            start = sedyn.Weights(weights.first / unit, weights.deep)
+            given = {"unlabelled": rows} if own else {"covariance": np.full(100, unit**2)}
+            training = sedyn.Training((0.2 / unit**2, 0.2), 25)
+            run = sedyn.augmented_gradient_descent(
+                network, training, start, rows, y + 20 * mean, feature_tests=True, rng=0, **given
+            )
+            pvalues[unit, mean] = run.feature_pvalues
+        np.testing.assert_allclose(pvalues[0.01, 0.0], pvalues[1.0, 0.0], rtol=1e-2, atol=1e-3)
+        sizes.append(np.mean(pvalues[1.0, 0.1][10:] < 0.05))
+    assert np.mean(sizes) < 0.05 + 3 * 0.05 / np.sqrt(6 * 90 * 0.05)
+
+
+def test_no_step_no_movement_and_divergence(rng):
+    X, y = rng.standard_normal((100, 20)), rng.standard_normal(100)
+    network = sedyn.Network((3, 1), ("tanh", "identity"))
+    weights = network.init(20, rng=rng)
+    zero = sedyn.Weights(0 * weights.first, weights.deep)
+    run = sedyn.augmented_gradient_descent(network, sedyn.Training(0.3, 1), zero, X, y, feature_tests=True)
+    assert np.all(np.isfinite(run.feature_pvalues))
+    run = sedyn.augmented_gradient_descent(network, sedyn.Training(1e6, 5), weights, X, y, feature_tests=True)
+    assert run.status == "diverged" and run.feature_pvalues is None
+    assert any("not tested" in text for text in run.warnings)

@@ -129,3 +129,23 @@ def test_what_is_refused():
     for call in (plain.prediction_interval, plain.prediction_set):
         with pytest.raises(ValueError, match="augmented_gradient_descent"):
             call(X)
+
+
+@pytest.mark.seconds
+@pytest.mark.filterwarnings("ignore::sedyn.AssumptionWarning")
+def test_few_groups_and_uneven_weights_leave_longer_intervals():
+    covered_by, network = {"groups": [], "weights": []}, sedyn.Network((3, 1), ("tanh", "identity"))
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        signal = sedyn.random_signal(30, rng=rng)
+        X, y = sedyn.SingleIndex("tanh", 0.5).sample(3000, signal, rng=rng)
+        problem = network, sedyn.Training(0.2, 15), network.init(30, rng=rng)
+        copies = np.repeat(np.arange(30), 10)
+        run = sedyn.augmented_gradient_descent(*problem, X[:30][copies], y[:30][copies], groups=copies, rng=rng)
+        covered_by["groups"].append(covered(run.prediction_interval(X[100:], 0.95), y[100:]))
+        assert np.all(np.isinf(run.prediction_interval(X[:2], 0.98)))  # 30 groups know nothing beyond 30 / 31
+        weight = np.where(np.arange(100) < 10, 20.0, 1.0)
+        run = sedyn.augmented_gradient_descent(*problem, X[:100], y[:100], sample_weight=weight, rng=rng)
+        covered_by["weights"].append(covered(run.prediction_interval(X[100:], 0.9), y[100:]))
+    for found, level in ((covered_by["groups"], 0.95), (covered_by["weights"], 0.9)):
+        assert np.mean(found) > level - 3 * np.std(found, ddof=1) / np.sqrt(20)
