@@ -253,7 +253,7 @@ def augmented_gradient_descent(
         found.append(trouble)
     tested: dict = {}
     if tests is not None:
-        found += [tests.warning] if tests.warning else []
+        found += tests.warnings
         if recorder.status != "diverged":
             tested = tests.result(None if tests.own else memory.R)
         if not tested:

@@ -46,10 +46,9 @@ class FeatureTests:
         """
         (m, n), self.rng = X.shape, rng
         self.X, self.y, self.q, self.further = X, y, q, 0
-        self.own, self.warning = own, ""
-        self.varies = np.ptp(X, axis=0) > 1e-12 * np.abs(X).max(
-            axis=0
-        )  # the others have no effect, whatever they weigh
+        self.own, self.warnings = own, list[str]()
+        # columns that do not vary have no effect, whatever they weigh
+        self.varies = np.ptp(X, axis=0) > 1e-12 * np.abs(X).max(axis=0)
         self.centred = X - X.mean(axis=0)  # means of features and gradients are no dependence
         self.unit = 1.0
         if own:
@@ -70,7 +69,7 @@ class FeatureTests:
                     f"it for {n} features; give at least {ENOUGH * n}, or the covariance"
                 )
             if k < ENOUGH * n:
-                self.warning = (
+                self.warnings.append(
                     f"the covariance of {n} features comes from {k} rows: p-values may be too small; give "
                     f"{ENOUGH * n} or more"
                 )
@@ -103,7 +102,7 @@ class FeatureTests:
             self.unit = moved if moved > 0 else 1.0
             share = np.square(first).sum(axis=1) / max(np.square(first).sum(), 1e-300)
             if share.max() > max(ALONE, 3 / len(share)):
-                self.warning = (
+                self.warnings.append(
                     f"feature {share.argmax()} holds {share.max():.0%} of the initial weights, and its p-value is not "
                     "to be trusted; spread them over many features"
                 )

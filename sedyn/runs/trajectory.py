@@ -189,7 +189,7 @@ class Trajectory(Result):
         weights, left_out = self._kept(step)
         f = self._predict(weights, X_new)
         scores, width = self._scores(left_out, adaptive)
-        half = conformal_quantile(scores, level, self.sample_weight, self._independent) * (
+        half = conformal_quantile(scores, level, self.sample_weight, self.n_independent) * (
             1.0 if width is None else width.at(f)
         )
         return np.stack([f - half, f + half], axis=1)
@@ -220,7 +220,7 @@ class Trajectory(Result):
         if not np.all(np.abs(self.labels) == 1):
             raise ValueError("prediction sets are for labels -1 and +1; this run has others, use prediction_interval")
         f = self._predict(weights, X_new)
-        most = conformal_quantile(-self.labels * left_out, level, self.sample_weight, self._independent)
+        most = conformal_quantile(-self.labels * left_out, level, self.sample_weight, self.n_independent)
         return np.stack([f <= most, -f <= most], axis=1)
 
     def interval_accuracy(
@@ -234,12 +234,13 @@ class Trajectory(Result):
         level = number(level, "level", "lie between 0 and 1", lambda x: 0 < x < 1)
         scores, width = self._scores(self._kept(step)[1], adaptive)
         scores = scores * (1.0 if width is None else width.widths.mean())
-        return accuracy(scores, level, self.sample_weight, self._independent)
+        return accuracy(scores, level, self.sample_weight, self.n_independent or len(scores))
 
     @property
-    def _independent(self) -> float:
-        """Number of rows, of groups, or of rows that such weights are worth."""
-        assert self.labels is not None
+    def n_independent(self) -> float | None:
+        """Number of training rows, of groups, or of rows that such weights are worth; None without an estimate."""
+        if self.labels is None:
+            return None
         w = np.ones(len(self.labels)) if self.sample_weight is None else self.sample_weight.astype(float)
         return float(min(w.sum() ** 2 / (w @ w), self.n_groups or len(w)))
 

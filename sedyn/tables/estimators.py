@@ -366,7 +366,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
         right = numbers == (left_out[0] > 0 if len(fits) == 1 else left_out.argmax(axis=0))
         p = _probabilities(left_out[0] if len(fits) == 1 else left_out.T)
         self.left_out_scores_, self.left_out_weights_ = 1 - p[np.arange(len(p)), numbers.astype(int)], share
-        self.n_independent_ = float(min(1 / (share @ share), fits[0].run.n_groups or len(y)))
+        self.n_independent_ = fits[0].run.n_independent
         self.estimated_score_ = float(share @ right)
         counted = 1 / float(share @ share)
         rate = np.clip(self.estimated_score_, 1 / (counted + 2), 1 - 1 / (counted + 2))

@@ -134,7 +134,7 @@ def read_table(source: str | Path, target: str, *, groups: str | None = None) ->
     >>> from sedyn.tables import read_table
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "data.csv")
-    ...     _ = path.write_text("size; town; price\\n1,5; Ulm; $7\\n2,0; Bonn;\\n; Ulm; $9\\n")
+    ...     _ = path.write_text("size; town; price\\n1,5; Ulm; $7\\n2,0; Bonn;\\n; Bonn; $9\\n")
     ...     table = read_table(path, "price")
     >>> table.names, table.kinds, table.X["size"].tolist(), table.y.tolist()
     (('size', 'town'), ('number, decimal comma', 'category'), [1.5, nan], [7.0, 9.0])

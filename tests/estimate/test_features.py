@@ -228,3 +228,16 @@ def test_no_step_no_movement_and_divergence(rng):
     run = sedyn.augmented_gradient_descent(network, sedyn.Training(1e6, 5), weights, X, y, feature_tests=True)
     assert run.status == "diverged" and run.feature_pvalues is None
     assert any("not tested" in text for text in run.warnings)
+
+
+def test_every_warning_is_kept(rng):
+    X, y = rng.standard_normal((80, 40)), rng.standard_normal(80)
+    network = sedyn.Network((2, 1), ("tanh", "identity"))
+    weights = network.init(40, rng=0)
+    first = weights.first.copy()
+    first[7] += 2.0
+    run = sedyn.augmented_gradient_descent(
+        network, sedyn.Training(0.1, 3), sedyn.Weights(first, weights.deep), X, y,
+        unlabelled=rng.standard_normal((150, 40)), feature_tests=True,
+    )  # fmt: skip
+    assert any("150 rows" in text for text in run.warnings) and any("feature 7 holds" in text for text in run.warnings)
