@@ -147,6 +147,34 @@ sedyn.Training(0.1, 3, loss=lambda f, y: 1.0)
 sedyn.Training(0.1, 3, loss=lambda f, y: None)
     ValueError: the derivative of a loss must map arrays of shape (48,) to real numbers of the same shape,
         elementwise; it returned None
+sedyn.Adam(1.0)
+    ValueError: beta1 must be at least 0 and below 1; got 1.0
+sedyn.Adam(epsilon=0)
+    ValueError: epsilon must be a finite number > 0; got 0
+sedyn.RMSProp(beta=-0.1)
+    ValueError: beta must be at least 0 and below 1; got -0.1
+sedyn.Proximal(-1)
+    ValueError: l1 must be a finite number >= 0; got -1
+sedyn.Clip(np.nan)
+    ValueError: bound must be a finite number > 0; got nan
+sedyn.SignDescent(0.1)
+    TypeError: ..
+sedyn.Training(0.1, 3, optimizer=sedyn.Optimizer())
+    ValueError: the optimizer Optimizer must move arrays, step(value, gradient, state, step_size, n_taken) -> (value,
+        state); it raised NotImplementedError: Optimizer does not say what a step does; define step(..)
+sedyn.Training(0.1, 3, optimizer="adam")
+    TypeError: optimizer must be None, sedyn.Adam(), RMSProp(), SignDescent(), Proximal(l1), Clip(bound), an instance of
+        a subclass of sedyn.Optimizer, or a tuple of these, one per layer; got 'adam'
+sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, optimizer=(sedyn.Adam(),)), WEIGHTS, X, Y)
+    ValueError: optimizer must be one for all layers or 2, one per layer; got 1
+sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, 0.9, optimizer=sedyn.Adam()), WEIGHTS, X, Y)
+    ValueError: momentum belongs to plain gradient descent; leave it out beside an optimizer
+sedyn.augmented_gradient_descent(NETWORK, sedyn.Training(0.1, 3, optimizer=sedyn.Adam()), WEIGHTS, X, Y, method="exact")
+    ValueError: method='exact' needs derivatives, and a step of Adam jumps with its gradient, or all but jumps; use
+        'low-rank', or an epsilon of 1e-3 or more
+sedyn.augmented_gradient_descent(NETWORK, sedyn.Training(0.1, 3, optimizer=sedyn.Adam()), WEIGHTS, X, Y, unlabelled=X)
+    ValueError: with an optimizer of the first layer the covariance cannot come from the training rows themselves
+        (unlabelled=X); give other rows, or the covariance, or neither for independent features of variance 1
 # teachers and data
 sedyn.SingleIndex("tanhh")
     ValueError: unknown link 'tanhh'; use one of linear, tanh, sine, relu, sign, absolute, quadratic, cubic, zero,
@@ -465,7 +493,7 @@ sedyn.state_evolution(*PROBLEM, np.inf, n_paths=2**9, rng=0).band(100)
     ValueError: a band is for a run on m = aspect_ratio * n_features rows, and this theory has aspect_ratio = inf; give
         state_evolution a finite one
 sedyn.state_evolution(*PROBLEM, 2.0, solver="magic")
-    ValueError: unknown solver 'magic'; use one of projection, tangent
+    ValueError: unknown solver 'magic'; use one of projection, two-sided, tangent, or leave it out
 sedyn.state_evolution(*PROBLEM, 2.0, tolerance=1e-5)
     ValueError: tolerance must lie between 3.5e-04 and 1 for float32 (use dtype=float64 for less); got 1e-05
 sedyn.state_evolution(RELU, TRAINING, TEACHER, OVERLAPS, 2.0, solver="tangent")
@@ -473,9 +501,9 @@ sedyn.state_evolution(RELU, TRAINING, TEACHER, OVERLAPS, 2.0, solver="tangent")
         kink at 0 (its second derivative is a delta function); use a smooth relative: tanh, sigmoid, softplus, gelu,
         silu, erf (softplus, gelu or silu are closest to relu)
 sedyn.state_evolution(*PROBLEM, 2.0, solver="tangent", tolerance=0.01)
-    ValueError: accuracy, tolerance and dtype are settings of solver='projection'; leave them out for 'tangent'
+    ValueError: accuracy, tolerance and dtype are no settings of solver='tangent'; leave them out
 sedyn.state_evolution(*PROBLEM, 2.0, solver="tangent", accuracy=0.01)
-    ValueError: accuracy, tolerance and dtype are settings of solver='projection'; leave them out for 'tangent'
+    ValueError: accuracy, tolerance and dtype are no settings of solver='tangent'; leave them out
 sedyn.state_evolution(*PROBLEM, 2.0, accuracy=0.01, n_paths=2**12)
     ValueError: accuracy chooses n_paths and n_scrambles; give either it or these
 sedyn.state_evolution(*PROBLEM, 2.0, accuracy=0)

@@ -177,6 +177,12 @@ MAKE = {
     "Activation of one's own": lambda: sedyn.Activation("cube", cube, cube_derivative),
     "Loss": lambda: LOSSES["huber"],
     "Loss of one's own": lambda: sedyn.Loss("quartic", quartic),
+    "Adam": lambda: sedyn.Adam(0.8, 0.9),
+    "RMSProp": sedyn.RMSProp,
+    "SignDescent": sedyn.SignDescent,
+    "Proximal": lambda: sedyn.Proximal(0.1),
+    "Clip": lambda: sedyn.Clip(1.0),
+    "Training with an optimizer": lambda: sedyn.Training(0.1, 4, optimizer=(sedyn.Adam(), None)),
 }
 NAMES = list(MAKE)
 ESTIMATORS = ("NetworkClassifier", "NetworkRegressor")  # scikit-learn's own conventions, and its checks of them
@@ -194,7 +200,7 @@ def kind(name):
 def test_the_list_is_complete():
     """Every class that sedyn offers is made above, but for base classes, what is no result, and what tests it alone."""
     classes = {name for name in sedyn.__all__ if name != "plot" and inspect.isclass(getattr(sedyn, name))}
-    others = {"Teacher", "Result", "AssumptionWarning", "Explorer", "Failure", "TableModel", *ESTIMATORS}
+    others = {"Teacher", "Optimizer", "Result", "AssumptionWarning", "Explorer", "Failure", "TableModel", *ESTIMATORS}
     assert classes - others <= {kind(name) for name in NAMES}
     for name in NAMES:
         assert type(made(name)).__name__ == kind(name)
@@ -220,7 +226,7 @@ def test_jupyter_shows_a_small_table(name):
     html = made(name)._repr_html_()
     rows = re.findall(r"<tr><th[^>]*>(.*?)</th><td>(.*?)</td></tr>", html)
     assert html.startswith("<table>") and html.endswith("</table>") and kind(name) in html
-    assert 1 <= len(rows) <= 14 == 14 and len(html) < 4000
+    assert min(1, len(made(name)._summary())) <= len(rows) <= 14 and len(html) < 4000
     tags = re.sub(r"</?(table|caption|tr|th|td)( style='text-align: left')?>", "", html)
     assert "<" not in tags and ">" not in tags  # of what is not ours, none is left
     assert "&" not in re.sub(r"&(lt|gt|amp|quot|#x27);", "", tags)

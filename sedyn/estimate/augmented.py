@@ -7,12 +7,13 @@ import warnings as python_warnings
 import numpy as np
 
 from ..common import Array, finite_array, generator, integer, number, one_blas_thread, progress, shown
-from ..model import Loss, Network, Small, Training, Weights
+from ..model import Loss, Network, Small, Training, Weights, covariance_root
 from ..runs import Recorder, Trajectory, descend, validate_run, validate_sample_weight
 from .assumptions import AssumptionWarning, _unsteady, check_assumptions
 from .features import FeatureTests
 from .groups import Groups, find_groups, suspected_links
 from .memory import LONG, ExactMemory, NudgedMemory
+from .retrained import RetrainedMemory
 from .spectrum import spectrum_of
 
 MARGIN = 0.25  # of the variance that comes through the weights, in runs of up to LONG steps
@@ -159,9 +160,15 @@ def augmented_gradient_descent(
     spectrum = spectrum_of(covariance, unlabelled, n)
     rng = generator(rng)
     chance = rng.spawn(1)[0]  # beside the batches
-    memory: NudgedMemory | ExactMemory
+    memory: NudgedMemory | ExactMemory | RetrainedMemory
     tests = None
+    if not rule.linear and own:
+        raise ValueError(
+            "with an optimizer of the first layer the covariance cannot come from the training rows themselves "
+            "(unlabelled=X); give other rows, or the covariance, or neither for independent features of variance 1"
+        )
     if feature_tests:
+        rule.require_linear("feature_tests=True", "test features along a run without it")
         if related.kappa is not None or sample_weight is not None:
             raise ValueError(
                 "feature_tests take independent rows of equal weight alone"
@@ -176,7 +183,22 @@ def augmented_gradient_descent(
             raise ValueError(
                 f"method='exact' takes independent rows alone{': ' + said if said else ''}; use 'low-rank'"
             )
-        memory = ExactMemory(network, rule, y, n, spectrum, centred, sample_weight, beside)
+        if not rule.linear and (covariance is not None or unlabelled is not None):
+            raise ValueError(
+                "method='exact' with an optimizer is for independent features of variance 1; use 'low-rank'"
+            )
+        if rule.optimizers[0] is not None and rule.optimizers[0].jumps:
+            raise ValueError(
+                f"method='exact' needs derivatives, and a step of {type(rule.optimizers[0]).__name__} jumps with its "
+                "gradient, or all but jumps; use 'low-rank', or an epsilon of 1e-3 or more"
+            )
+        memory = ExactMemory(network, rule, weights.first, y, spectrum, centred, sample_weight, beside)
+    elif not rule.linear:
+        root = None if covariance is None else covariance_root(covariance, n)
+        if unlabelled is not None:
+            root = (unlabelled - unlabelled.mean(axis=0)) / np.sqrt(len(unlabelled))
+        further = network, rule, weights.first, X, y, root, tolerance, n_reruns
+        memory = RetrainedMemory(*further, related, centred, sample_weight, chance)
     else:
         memory = NudgedMemory(
             network,
@@ -229,7 +251,7 @@ def augmented_gradient_descent(
                         tests.retrain(network, rule, state)
                     elif tests is not None:
                         tests.follow(state.first, state.u)
-                    memory.extend(state.t, state.u, state.S, state.small, state.batch)
+                    memory.extend(state)
         except KeyboardInterrupt:
             recorder.interrupt()
     reached = min(len(errors), len(recorder.small))

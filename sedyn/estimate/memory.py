@@ -21,6 +21,7 @@ import numpy as np
 from ..common import Array, require_memory
 from ..model import Moving, Network, Rule, Small
 from ..recursion import Basis, Responses, in_units, precision_for
+from ..runs import State
 from .features import NUDGE, FeatureTests, orthonormal
 from .groups import Groups
 from .spectrum import Spectrum
@@ -108,11 +109,12 @@ class NudgedMemory:
         M = self._natural[:, None, None] * self._M.now
         return np.einsum("jak,jbk->ab", M, M)
 
-    def extend(self, t: int, u: Array, S: Array, V: Small, batch: Array | None = None) -> None:
-        """Take in preactivations u and gradients S (q, m) of step t; `memory` is then that of the next.
+    def extend(self, state: State) -> None:
+        """Take in preactivations and gradients of step t; `memory` is then that of the next.
 
-        S has each sample's weight, also that in the `batch` (m,); responses are means over batches.
+        Gradients have each sample's weight, also that in the batch; responses are means over batches.
         """
+        t, u, S, V, batch = state.t, state.u, state.S, state.small, state.batch
         if not np.all(np.isfinite(u)):  # the run has diverged
             self._moved[:] = np.nan
             return
@@ -187,16 +189,16 @@ class ExactMemory:
         self,
         network: Network,
         rule: Rule,
+        first: Array,
         y: Array,
-        n_features: int,
         spectrum: Spectrum,
         centred: bool = False,
         sample_weight: Array | None = None,
         tests: FeatureTests | None = None,
     ):
-        m, q, n_steps = len(y), network.widths[0], rule.n_steps
+        m, q, n_steps, n_features = len(y), network.widths[0], rule.n_steps, len(first)
         require_memory(
-            Responses.memory_bytes(n_steps, q, m),
+            Responses.memory_bytes(n_steps, q, m + (0 if rule.linear else 4 * n_features)),
             f"the exact recursion over {n_steps} steps on {m} rows",
             "use method='low-rank', or lower n_steps or the width",
         )
@@ -206,6 +208,7 @@ class ExactMemory:
         self._past = np.zeros((n_steps, q, m))
         self.memory = np.zeros((q, m))
         self.spread, self.tests = 1.0, tests
+        self._features = None if rule.linear else _FeatureResponses(rule, first, m / n_features)
 
     @property
     def R(self) -> Array:
@@ -217,15 +220,47 @@ class ExactMemory:
         """The memory, as rows are independent."""
         return self.memory
 
-    def extend(self, t: int, u: Array, S: Array, V: Small, batch: Array | None = None) -> None:
+    def extend(self, state: State) -> None:
         """As that of `NudgedMemory`; with batches it averages responses over each of them."""
+        t, u, S, V, batch = state.t, state.u, state.S, state.small, state.batch
         self._past[t] = S - self.weight * S.mean(axis=1, keepdims=True) if self.centred else S
         if self.tests is not None:
             self.tests.add(self._past[t])
         J = self.weight * self.network.hessian(u, self.y, V, self.rule.loss)
-        self._responses.extend(t, J if batch is None else J * batch)
+        J = J if batch is None else J * batch
+        if self._features is None:
+            self._responses.extend(t, J)
+        else:
+            self._responses.respond(t, J)
+            self._responses.rho[t + 1] = self._features.step(t, state, self._responses.R[t])
         self.memory = self._responses.memory(t + 1, self._past)
-        self.spread = _spread(self.spectrum, self._responses.rho_nodes[:, t + 1])
+        if self._features is None:
+            self.spread = _spread(self.spectrum, self._responses.rho_nodes[:, t + 1])
+
+
+class _FeatureResponses:
+    """Derivatives E_(t,r) of every feature's weights in the noise of its gradients, where the update is not linear
+    (theory 10): one copy of the features for each step r and neuron, moved by very little from there on."""
+
+    MOVED = 1e-6
+
+    def __init__(self, rule: Rule, first: Array, phi: float):
+        self.T, (n, self.q), self.phi = rule.n_steps, first.shape, phi
+        copies = np.repeat(np.sqrt(n) * first.T[None].astype(float), 1 + self.T * self.q, axis=0)
+        self._Delta = Moving(rule, copies)
+        self._E = np.zeros((self.T + 1, self.T, self.q, self.q, n))  # step, r, neuron moved, neuron, feature
+
+    def step(self, t: int, state: State, R: Array) -> Array:
+        """rho_(t+1, r), (T, q, q), from the responses R_(t, s) (T, q, q)."""
+        assert state.gradient is not None
+        Gamma, E = np.sqrt(state.gradient.shape[1]) * state.gradient, self._E
+        moved = np.einsum("sab,srcbl->rcal", R[: t + 1], E[: t + 1], optimize=True)
+        moved[t] += np.eye(self.q)[:, :, None] / self.phi
+        gradients = Gamma + self.MOVED * moved.reshape(-1, *Gamma.shape)
+        self._Delta.step(t, np.concatenate([Gamma[None], gradients]))
+        now = self._Delta.now
+        E[t + 1] = ((now[1:] - now[0]) / self.MOVED).reshape(E.shape[1:])
+        return E[t + 1].mean(axis=-1).swapaxes(1, 2)
 
 
 def _spread(spectrum: Spectrum, M: Array) -> float:

@@ -5,6 +5,7 @@ from .covariance import covariance_root, eigen_directions, gauss_nodes, times_ro
 from .features import block_variances, power_law_variances, random_signal, sample_features
 from .losses import LOSSES, METRICS, Loss, Metrics
 from .network import Network, Small, Weights
+from .optimizers import Adam, Clip, Optimizer, Proximal, RMSProp, SignDescent
 from .overlaps import Overlaps
 from .population import (
     gaussian_points,
@@ -16,6 +17,6 @@ from .population import (
     require_paths,
 )
 from .problem import Problem, validate_problem
-from .recording import DIVERGENCE_FACTOR, Recording
+from .recording import DIVERGENCE_FACTOR, Recording, chosen_steps
 from .teachers import LINKS, MULTI_LINKS, MultiIndex, SingleIndex, Teacher
 from .training import Moving, Rule, Training

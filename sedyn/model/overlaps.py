@@ -61,6 +61,10 @@ class Overlaps(Result):
     blocks : (B, 2), optional
         For correlated features: the fraction of directions (0 for some Gauss nodes) and the variance of each block.
         `gram`, `cross` and `signal_gram` then have a first axis of length B, the overlaps within each block (theory 6).
+    rows : (n_features, k + q), optional
+        sqrt(n) (mu, W_1), feature by feature, for features of variance 1. A linear rule sees none of them but the
+        overlaps; an `Optimizer` of the first layer does (theory 10), and takes them for Gaussian if they are not given.
+        `of` keeps them.
 
     Attributes
     ----------
@@ -72,7 +76,7 @@ class Overlaps(Result):
     Raises
     ------
     ValueError
-        When [[gram, cross], [cross^T, signal_gram]] is not the Gram matrix of any vectors.
+        When [[gram, cross], [cross^T, signal_gram]] is not the Gram matrix of any vectors, or not that of the rows.
 
     Examples
     --------
@@ -89,6 +93,7 @@ class Overlaps(Result):
     deep: tuple[Array, ...]
     biases: tuple[Array, ...] = ()
     blocks: Any = None
+    rows: Any = None
 
     def __post_init__(self):
         for name in ("deep", "biases"):
@@ -136,6 +141,8 @@ class Overlaps(Result):
         for name, (value, *sizes) in shapes.items():
             object.__setattr__(self, name, value.reshape(len(blocks), *sizes))
         self._check_positive()
+        if self.rows is not None:
+            self._check_rows()
 
     def _check_positive(self):
         gram, cross, signal = self._scaled
@@ -156,6 +163,21 @@ class Overlaps(Result):
             raise ValueError(
                 "gram and cross fit no weights: gram - cross cross^T / signal_gram must be positive semidefinite, "
                 f"its smallest eigenvalue is {smallest:.3g}; measure both with Overlaps.of, or lower cross"
+            )
+
+    def _check_rows(self):
+        rows, (_, q, k) = finite_array(self.rows, "rows"), self.cross.shape
+        object.__setattr__(self, "rows", rows)
+        if np.any(self.blocks != 1) or rows.ndim != 2 or rows.shape[1] != k + q or not len(rows):
+            raise ValueError(
+                f"rows must hold sqrt(n) (mu, W_1), shape (n_features, {k + q}), of features of variance 1; got "
+                f"{rows.shape}{' beside blocks' if np.any(self.blocks != 1) else ''}"
+            )
+        gram = np.block([[self.signal_gram[0], self.cross[0].T], [self.cross[0], self.gram[0]]])
+        gap = np.abs(rows.T @ rows / len(rows) - gram).max()
+        if gap > 1e-6 * np.abs(gram).max():
+            raise ValueError(
+                f"rows have other overlaps than those given, by up to {gap:.3g}; measure both with Overlaps.of"
             )
 
     def _summary(self):
@@ -200,7 +222,8 @@ class Overlaps(Result):
             )
         mu = mu.reshape(len(first), -1)
         if covariance is None:
-            return cls(first.T @ first, first.T @ mu, mu.T @ mu, weights.deep, weights.biases)
+            rows = np.sqrt(len(first)) * np.hstack([mu, first])
+            return cls(first.T @ first, first.T @ mu, mu.T @ mu, weights.deep, weights.biases, rows=rows)
         variances, directions = eigen_directions(covariance, len(first))
         if directions is not None:
             first, mu = directions.T @ first, directions.T @ mu

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..common import numbers, shown
 from .losses import Metrics, require_binary
 from .network import Small
 from .training import Rule
@@ -60,3 +61,13 @@ class Recording:
         """Say that the recording ends here."""
         last = len(self.train) - 1
         self.status, self.message = "interrupted", f"interrupted: the arrays end at step {last} of {self.n_steps}"
+
+
+def chosen_steps(steps, n_steps, name) -> tuple[int, ...]:
+    """Steps at which something is kept, in order; ValueError for anything but "all" or steps in 0..n_steps."""
+    if isinstance(steps, str) and steps == "all":
+        return tuple(range(n_steps + 1))
+    given = numbers(list(steps) if isinstance(steps, (range, set)) else steps)
+    if given.ndim != 1 or not np.all((given >= 0) & (given <= n_steps) & (given == given.round())):
+        raise ValueError(f"{name} must be 'all' or a sequence of steps in 0..{n_steps}; got {shown(steps)}")
+    return tuple(sorted({int(t) for t in given}))

@@ -1,4 +1,4 @@
-"""Training: the one linear update rule that weights and theory coefficients both follow (theory 1, 6)."""
+"""Training: the update rule that weights and, where it is linear, theory coefficients both follow (theory 1, 6, 10)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from ..common import Array, Noun, called, integer, number, numbers, require_memory, shown, shown_array, takes
 from .losses import Loss, as_loss
 from .network import Small
+from .optimizers import Optimizer, State, validate_optimizers
 
 SCHEDULES = {
     "step_size": "a finite number >= 0",
@@ -43,11 +44,18 @@ class Training(Noun):
     loss : str, callable or `Loss`
         squared, logistic and hinge (labels -1 and +1), huber, pseudo_huber, absolute; or the derivative
         ``(f, y) -> dl/df``. Reported errors stay squared errors and `metrics`.
+    optimizer : None, `Optimizer`, or a tuple of L of them
+        What moves the weights in the place of the rule above, in all layers or layer by layer (None: that rule):
+        `Adam`, `RMSProp`, `SignDescent`, `Proximal`, `Clip`, or your own `Optimizer`. The first layer is moved in
+        variables of order 1, sqrt(n) W_1 and sqrt(n) times its gradient, so that step sizes are O(1) here, too
+        (`sedyn.model.optimizers` has the conversion to PyTorch's numbers). Weight decay is then decoupled, as in AdamW:
+        weights shrink by the factor ``1 - step_size * weight_decay`` before the step. There is no momentum beside it.
 
     Raises
     ------
     ValueError, TypeError
-        For values out of range, shapes that fit nothing, or an unknown loss.
+        For values out of range, shapes that fit nothing, an unknown loss, what is no optimizer or does not act entry by
+        entry, and momentum beside an optimizer.
 
     Examples
     --------
@@ -66,6 +74,7 @@ class Training(Noun):
     batch_fraction: float = 1.0
     batch: str = "fixed"
     loss: str | Callable | Loss = "squared"
+    optimizer: Optimizer | tuple[Optimizer | None, ...] | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "n_steps", integer(self.n_steps, "n_steps", 0))
@@ -85,6 +94,7 @@ class Training(Noun):
         if not (isinstance(self.batch, str) and self.batch in ("fixed", "bernoulli")):
             raise ValueError(f"batch must be 'fixed' or 'bernoulli'; got {shown(self.batch)}")
         as_loss(self.loss)
+        object.__setattr__(self, "optimizer", validate_optimizers(self.optimizer))
 
     def step_sizes(self, n_layers: int) -> np.ndarray:
         """The step sizes eta[t, l] as an array (n_steps, n_layers).
@@ -123,8 +133,15 @@ class Training(Noun):
         step_size, momentum, weight_decay = (
             self._schedule(name, n_layers).tolist() for name in ("step_size", "momentum", "weight_decay")
         )
-        loss = as_loss(self.loss)
-        return Rule(self.n_steps, step_size, momentum, weight_decay, self.batch_fraction, self.batch, loss)
+        optimizers = self.optimizer if isinstance(self.optimizer, tuple) else (self.optimizer,) * n_layers
+        if len(optimizers) != n_layers:
+            raise ValueError(
+                f"optimizer must be one for all layers or {n_layers}, one per layer; got {len(optimizers)}"
+            )
+        if any(each and any(row[layer] for row in momentum) for layer, each in enumerate(optimizers)):
+            raise ValueError("momentum belongs to plain gradient descent; leave it out beside an optimizer")
+        batches = self.batch_fraction, self.batch
+        return Rule(self.n_steps, step_size, momentum, weight_decay, *batches, as_loss(self.loss), optimizers)
 
 
 def _allowed(name: str, values: np.ndarray) -> bool:
@@ -142,6 +159,20 @@ class Rule:
     batch_fraction: float
     batch: str
     loss: Loss
+    optimizers: tuple[Optimizer | None, ...]
+
+    @property
+    def linear(self) -> bool:
+        """Whether the first layer moves by the linear rule, which coefficients that express it then follow, too."""
+        return self.optimizers[0] is None
+
+    def require_linear(self, who: str, instead: str) -> None:
+        """ValueError where the first layer has an optimizer."""
+        if not self.linear:
+            raise ValueError(
+                f"{who} needs a first layer that moves by plain gradient descent, with or without momentum and weight "
+                f"decay; it has the optimizer {type(self.optimizers[0]).__name__}: {instead}"
+            )
 
     def update(self, t: int, layer: int, value, previous, gradient, decays: bool = True):
         """One step of the linear rule, for weights or for the coefficients that express them (theory 2, 4, 6)."""
@@ -153,13 +184,24 @@ class Rule:
             new = new - (step * decay) * value
         return new
 
-    def update_small(self, t: int, V: Small, before: Small, gradients: Small) -> Small:
-        """The same for all small weights; biases do not decay."""
-        deep, biases = (list(zip(*parts, strict=True)) for parts in zip(V, before, gradients, strict=True))
-        return Small(
-            tuple(self.update(t, layer, *parts) for layer, parts in enumerate(deep, 1)),
-            tuple(self.update(t, layer, *parts, decays=False) for layer, parts in enumerate(biases)),
-        )
+    def advance(self, t: int, layer: int, value, state: State, gradient, decays: bool, scale: float = 1.0):
+        """One step of whatever moves the layer: new value and state (theory 10). An optimizer sees values and gradients
+        times `scale`, sqrt(n) for the first layer."""
+        optimizer = self.optimizers[layer]
+        if optimizer is None:
+            return self.update(t, layer, value, state[0], gradient, decays), (value,)
+        step = self.step_size[t][layer]
+        if not step:  # the layer rests, and its optimizer with it
+            return value, state
+        value = value * (scale * (1 - step * self.weight_decay[t][layer] * decays))
+        taken = sum(row[layer] != 0 for row in self.step_size[:t])
+        new, state = optimizer.step(value, scale * gradient, state, step, taken)
+        return new / scale, tuple(state)
+
+    def start(self, layer: int, value) -> State:
+        """The state that `advance` begins with."""
+        optimizer = self.optimizers[layer]
+        return (value,) if optimizer is None else tuple(optimizer.start(value))
 
     def moves(self, t: int, layer: int) -> bool:
         """Whether the layer moves in this step."""
@@ -178,21 +220,29 @@ class Rule:
 
 
 class Moving:
-    """A quantity that follows the rule, with its value one step before, which momentum needs: W_1 or coefficients that
-    express it (an array), or all small weights."""
+    """A quantity that follows the rule, with the state of what moves it: W_1 or coefficients that express it (an
+    array), or all small weights. An optimizer sees the first layer times `scale`."""
 
-    def __init__(self, rule: Rule, start):
-        self.rule, self.now, self.before = rule, start, start
+    def __init__(self, rule: Rule, start, scale: float = 1.0):
+        self.rule, self.now, self.scale = rule, start, scale
+        small = isinstance(start, Small)
+        layers = [*range(1, 1 + len(start.deep)), *range(len(start.biases))] if small else [0]
+        self._decays = [True] * len(start.deep) + [False] * len(start.biases) if small else [True]  # biases do not
+        self._layers, self._states = layers, [rule.start(k, W) for k, W in zip(layers, _parts(start), strict=True)]
 
     def step(self, t: int, gradient) -> None:
         """Follow the gradient of step t."""
-        if isinstance(self.now, Small):
-            new = self.rule.update_small(t, self.now, self.before, gradient)
-        else:
-            new = self.rule.update(t, 0, self.now, self.before, gradient)
-        self.now, self.before = new, self.now
+        each = zip(self._layers, _parts(self.now), self._states, _parts(gradient), self._decays, strict=True)
+        moved = [self.rule.advance(t, *parts, self.scale) for parts in each]
+        values, self._states = tuple(value for value, _ in moved), [state for _, state in moved]
+        deep = len(self.now.deep) if isinstance(self.now, Small) else 0
+        self.now = Small(values[:deep], values[deep:]) if isinstance(self.now, Small) else values[0]
 
     def grow(self, columns: Array) -> None:
-        """Append columns that were 0 one step before."""
+        """Append columns that were 0 one step before, of what follows the linear rule."""
         self.now = np.concatenate([self.now, columns], axis=-1)
-        self.before = np.concatenate([self.before, np.zeros_like(columns)], axis=-1)
+        self._states = [(np.concatenate([self._states[0][0], np.zeros_like(columns)], axis=-1),)]
+
+
+def _parts(value) -> tuple:
+    return (*value.deep, *value.biases) if isinstance(value, Small) else (value,)

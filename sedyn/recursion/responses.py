@@ -41,7 +41,18 @@ class Responses:
         return np.tensordot(self.rho[t, :t], past_S[:t], axes=([0, 2], [0, 1])) if t else np.zeros(past_S.shape[1:])
 
     def extend(self, t: int, J: Array) -> None:
-        """Take in the Hessians of step t: R_(t, 0..t) and rho_(t+1, 0..t)."""
+        """Take in the Hessians of step t: R_(t, 0..t) and rho_(t+1, 0..t) of the linear rule."""
+        self.respond(t, J)
+        drift = np.einsum(
+            "j,sab,jsrbc->jrac", self.nodes, self.R[t, : t + 1], self.rho_nodes[:, : t + 1], optimize=True
+        )
+        drift[:, t] += np.eye(self.q) / self.phi
+        rho = self.rho_nodes
+        rho[:, t + 1] = self.rule.update(t, 0, rho[:, t], rho[:, max(t - 1, 0)], drift)
+        self.rho[t + 1] = np.tensordot(self.weights, self.rho_nodes[:, t + 1], axes=1)
+
+    def respond(self, t: int, J: Array) -> None:
+        """R_(t, 0..t) alone."""
         q, n = self.q, J.shape[-1]
         moved = np.zeros((q, (t + 1) * q * n))  # dTheta_t / dU_s = 1{s=t} I + sum_(s<=r<t) rho_(t,r) D_(r,s)
         if t:
@@ -54,10 +65,3 @@ class Responses:
             D_t[a] = sum(J[a, b] * moved[b] for b in range(q))
         self._D[t * q : (t + 1) * q, : (t + 1) * q * n] = D_t.reshape(q, -1)
         self.R[t, : t + 1] = D_t.mean(axis=-1).reshape(q, t + 1, q).transpose(1, 0, 2)
-        drift = np.einsum(
-            "j,sab,jsrbc->jrac", self.nodes, self.R[t, : t + 1], self.rho_nodes[:, : t + 1], optimize=True
-        )
-        drift[:, t] += np.eye(self.q) / self.phi
-        rho = self.rho_nodes
-        rho[:, t + 1] = self.rule.update(t, 0, rho[:, t], rho[:, max(t - 1, 0)], drift)
-        self.rho[t + 1] = np.tensordot(self.weights, self.rho_nodes[:, t + 1], axes=1)

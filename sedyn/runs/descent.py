@@ -63,7 +63,7 @@ def descend(
             if move_first:
                 multiply_back(X[b], S, first_gradients[k])
 
-    W = Moving(rule, np.ascontiguousarray(weights.first.T))  # columns of weights are rows in memory
+    W = Moving(rule, np.ascontiguousarray(weights.first.T), float(np.sqrt(n)))  # columns are rows in memory
     V = Moving(rule, weights.small)
     with Helpers(min(n_threads, len(blocks)) - 1) as helpers:
         for t in range(T + 1):
@@ -74,10 +74,11 @@ def descend(
             move_first = t < T and rule.moves(t, 0)
             order = range(len(blocks))[:: -1 if t % 2 else 1]  # back and forth: the last rows read are still in cache
             helpers.share(partial(work, iter(order), W.now, state, factor, move_first))
+            state.gradient = reduce(np.add, first_gradients) / m if move_first else None
             yield state
             if t == T:
                 return
-            W.step(t, reduce(np.add, first_gradients) / m if move_first else 0.0)
+            W.step(t, 0.0 if state.gradient is None else state.gradient)
             V.step(t, small_gradients[0].map(lambda *parts: reduce(np.add, parts) / m, *small_gradients[1:]))
 
 

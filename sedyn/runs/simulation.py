@@ -30,6 +30,7 @@ from ..model import (
     Teacher,
     Training,
     Weights,
+    chosen_steps,
     covariance_root,
     overlaps_and_errors,
     require_paths,
@@ -38,7 +39,7 @@ from ..model import (
     validate_problem,
 )
 from .descent import descend, validate_run
-from .trajectory import Recorder, chosen_steps
+from .trajectory import Recorder
 
 
 @dataclass(frozen=True, eq=False, repr=False)

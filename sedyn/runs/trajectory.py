@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..common import Array, Result, brief, counted, first_and_last, integer, number, numbers, shown
-from ..model import Network, Recording, Small, Weights
+from ..common import Array, Result, brief, counted, first_and_last, integer, number, shown
+from ..model import Network, Recording, Small, Weights, chosen_steps
 from .intervals import IntervalAccuracy, Width, accuracy, conformal_quantile
 
 
@@ -288,6 +288,7 @@ class State:
     S: Array  # d loss / d u, (q, m), times the weights of the sample and of the batch
     residual: Array  # f - y, (m,)
     batch: Array | None = None  # weight of each row in the batch, (m,)
+    gradient: Array | None = None  # of the mean loss in W_1, (q, n), where the first layer is to move
 
 
 class Recorder(Recording):
@@ -348,12 +349,3 @@ class Recorder(Recording):
             message=self.message,
             **more,
         )
-
-
-def chosen_steps(steps, n_steps, name) -> tuple[int, ...]:
-    if isinstance(steps, str) and steps == "all":
-        return tuple(range(n_steps + 1))
-    given = numbers(list(steps) if isinstance(steps, (range, set)) else steps)
-    if given.ndim != 1 or not np.all((given >= 0) & (given <= n_steps) & (given == given.round())):
-        raise ValueError(f"{name} must be 'all' or a sequence of steps in 0..{n_steps}; got {shown(steps)}")
-    return tuple(sorted({int(t) for t in given}))

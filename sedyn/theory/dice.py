@@ -166,6 +166,7 @@ def householder_dice(
     True
     """
     problem = validate_problem(network, training, teacher, overlaps, np.nan)  # m / n once both are known to be numbers
+    problem.rule.require_linear("householder_dice", "train on drawn features, sedyn.gradient_descent or sedyn.simulate")
     T, q, k = problem.rule.n_steps, network.widths[0], overlaps.n_indices
     if np.any(overlaps.blocks != 1):
         raise ValueError(

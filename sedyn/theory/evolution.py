@@ -18,6 +18,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +38,11 @@ from ..common import (
     shown,
     stderr,
 )
-from ..model import Network, Overlaps, Problem, Small, Teacher, Training, validate_problem
-from . import projection, tangent
+from ..model import Network, Overlaps, Problem, Small, Teacher, Training, chosen_steps, validate_problem
+from . import projection, tangent, two_sided
 from .band import N_RUNS, Band, single_run
 from .kernels import Kernels
+from .law import FirstWeights, gaussian_law, law
 from .solution import Solution, generalization_errors, require_start, validate_tolerance
 
 
@@ -88,7 +90,7 @@ class Evolution(Result):
     aspect_ratio : float
         phi = m / n.
     solver : str
-        ``"projection"`` or ``"tangent"``.
+        ``"projection"``, ``"two-sided"`` or ``"tangent"``.
     n_paths, n_scrambles : int
         Sample points per randomization, and completed randomizations.
     accuracy : float
@@ -98,6 +100,12 @@ class Evolution(Result):
     outside : float
         The largest share of a gradient outside of them, at most about `tolerance` for each neuron. Beyond 0.15 the
         status is "inaccurate".
+    first_weights_at : tuple of int
+        Steps at which the two-sided solver kept the weights of the features it sampled.
+    sampled_start : (k + q, N) or None
+        sqrt(n) (mu, W_1^(0)) of these features.
+    sampled_first : (len(first_weights_at), q, N) or None
+        sqrt(n) W_1 at these steps; `first_weights_law` gives both.
     status : str
         ``"ok"``, ``"diverged"``, ``"interrupted"`` or ``"inaccurate"``.
     message : str
@@ -119,6 +127,9 @@ class Evolution(Result):
     metrics: tuple[str, ...] = ()
     train_metrics: Array | None = None
     generalization_metrics: Array | None = None
+    first_weights_at: tuple[int, ...] = ()
+    sampled_start: Array | None = None
+    sampled_first: Array | None = None
     status: str = "ok"
     message: str = ""
     _problem: tuple[Network, Training, Teacher] | None = field(default=None, repr=False, compare=False)
@@ -182,6 +193,52 @@ class Evolution(Result):
         problem = validate_problem(network, training, teacher, self.kernels.start, self.aspect_ratio)
         return single_run(problem, self, n_features, level, n_runs=n_runs, rng=rng)
 
+    def first_weights_law(self, t: int, *, n_samples: int = 2**14, rng=None) -> FirstWeights:
+        """Samples from the joint law of one feature's signal, first weights, and weights at step t.
+
+        The n rows of sqrt(n) W_1 in a run are distributed like them (theory 2). Under a linear rule they are Gaussian
+        around a linear image of the start, and drawn at any step; under an `Optimizer` they are what the solver
+        sampled, at the steps of ``first_weights_at``, and `n_samples` and `rng` have no part in it.
+
+        Returns
+        -------
+        FirstWeights
+            `signal` (N,) or (N, k), `start` (N, q) and `now` (N, q), all of them of order 1: sqrt(n) times those of a
+            run. N is n_samples, or the next multiple of n where the overlaps keep n actual rows.
+
+        Raises
+        ------
+        ValueError
+            For a step beyond the end or one that was not kept, and for features of several blocks.
+
+        Examples
+        --------
+        >>> import numpy as np, sedyn
+        >>> network = sedyn.Network((2, 1), ("tanh", "identity"))
+        >>> overlaps = sedyn.Overlaps(np.eye(2), np.zeros(2), 1.0, deep=([[1.0], [-0.5]],))
+        >>> training = sedyn.Training(0.05, 10, optimizer=sedyn.SignDescent())
+        >>> theory = sedyn.state_evolution(
+        ...     network, training, sedyn.SingleIndex("tanh", 0.1), overlaps, 2.0, first_weights_at=[10], rng=0
+        ... )
+        >>> now = theory.first_weights_law(10).now
+        >>> bool(np.allclose(now.T @ now / len(now), theory.kernels.C[10, 10], atol=0.02))
+        True
+        """
+        t, last = integer(t, "t", 0), len(self.train_error) - 1
+        if t > last:
+            raise ValueError(f"t must be a step of this theory, 0..{last}; got {t}")
+        if self.solver != "two-sided":
+            n_samples = integer(n_samples, "n_samples", 2 * self.kernels.start.loadings.shape[1])
+            return gaussian_law(self.kernels, t, n_samples, generator(rng))
+        if t not in self.first_weights_at:
+            raise ValueError(
+                f"the weights of sampled features were kept at steps {shown(self.first_weights_at)}; to have their law "
+                f"at t = {t} call state_evolution with {t} in first_weights_at"
+            )
+        assert self.sampled_start is not None and self.sampled_first is not None
+        signal, start = np.split(self.sampled_start, [self.kernels.start.n_indices])
+        return law(signal, start, self.sampled_first[self.first_weights_at.index(t)])
+
     @property
     def accuracy(self) -> float:
         """As above; NaN of a single randomization."""
@@ -209,7 +266,7 @@ class Evolution(Result):
         )
 
 
-SOLVERS = ("projection", "tangent")
+SOLVERS = ("projection", "two-sided", "tangent")
 ACCURACY = 0.005
 UNSTABLE = 2.5  # step size times variance, beyond which Gauss nodes are not to be trusted (measured)
 FIRST = 2**13, 8  # n_paths and n_scrambles to begin with, for that accuracy
@@ -228,10 +285,11 @@ def state_evolution(
     accuracy: float | None = None,
     n_paths: int | None = None,
     n_scrambles: int | None = None,
-    solver: str = "projection",
+    solver: str | None = None,
     tolerance: float | None = None,
     metrics=(),
     responses: bool = False,
+    first_weights_at=(),
     dtype=None,
     rng=None,
 ) -> Evolution:
@@ -246,17 +304,18 @@ def state_evolution(
     aspect_ratio : float
         phi = m / n > 0; ``numpy.inf`` is the population limit, in which no sample is used twice (theory 2).
     accuracy : float, by default 0.005
-        Projection solver alone: the standard error to be reached, of both errors and at every step, in units of the
+        Not of the tangent solver: the standard error to be reached, of both errors and at every step, in units of the
         generalization error there. Paths and randomizations are added until it is, at most 512 randomizations; the
         result says what was reached.
     n_paths, n_scrambles : int, by default 2**14 and 4
         Instead of an accuracy: sample points per randomization, and independent randomizations, whose spread gives
         the standard errors.
-    solver : str
-        ``"projection"`` (fast, theory 4) or ``"tangent"`` (the reference, theory 3: time and memory grow as
-        n_paths T^2 q^2 and more).
-    tolerance : float, by default 3e-3
-        Projection solver alone: a gradient enlarges the basis when this fraction of its size lies outside. It enters
+    solver : str, optional
+        ``"projection"`` (theory 4), the default for plain gradient descent of the first layer; ``"two-sided"`` (theory
+        10), the default, and the only one, where it has an `Optimizer`; or ``"tangent"`` (the reference, theory 3: time
+        and memory grow as n_paths T^2 q^2 and more).
+    tolerance : float, by default 3e-3; 1e-3 of the two-sided solver
+        Not of the tangent solver: a gradient enlarges the basis when this fraction of its size lies outside. It enters
         the errors squared: 3e-3 changes the generalization error by less than 0.03 %, 1e-2 by up to 0.2 % with a third
         fewer directions, right for hundreds of steps; below 3.5e-4 it needs ``dtype=float64``.
     metrics : sequence of str or callable
@@ -264,8 +323,10 @@ def state_evolution(
     responses : bool
         Whether to find the kernels R and rho, too: by tangent recursions of at most 4096 paths and a gigabyte each.
         The tangent solver finds them in any case.
+    first_weights_at : sequence of int or "all"
+        Two-sided solver alone: steps at which to keep the weights of the sampled features, for `first_weights_law`.
     dtype : float32 or float64, by default float32
-        Projection solver alone: of the paths. Coefficients are in double precision either way, and the rounding of
+        Not of the tangent solver: of the paths. Coefficients are in double precision either way, and the rounding of
         float32 is far below the sampling error.
     rng : None, int or numpy Generator
         The same seed gives the same answer.
@@ -280,7 +341,8 @@ def state_evolution(
     ValueError
         When the parts do not fit each other, n_paths is too small for T and q, an accuracy is given beside sizes, the
         tangent solver is given an accuracy, a tolerance or a dtype, or tangents (those of `responses` too) meet an
-        activation or a loss with a kink.
+        activation or a loss with a kink. An `Optimizer` of the first layer needs independent features of variance 1:
+        in the directions of correlated ones it does not act entry by entry.
     MemoryError
         When the solver needs more memory than the machine has: n_paths (T q)^2 numbers for the reference solver,
         2 n_paths K for each randomization of the fast one, with K the final `basis_size`; (1 + B) n_paths K for B
@@ -302,12 +364,22 @@ def state_evolution(
     problem = validate_problem(network, training, teacher, overlaps, aspect_ratio, metrics)
     T, q, known = problem.rule.n_steps, network.widths[0], overlaps.loadings.shape[1]
     least = 16 * (known + 1)
+    if solver is None:
+        solver = "projection" if problem.rule.linear else "two-sided"
     if not (isinstance(solver, str) and solver in SOLVERS):
-        raise ValueError(f"unknown solver {shown(solver)}; use one of {', '.join(SOLVERS)}")
-    if solver == "tangent" and not accuracy is tolerance is dtype is None:
+        raise ValueError(f"unknown solver {shown(solver)}; use one of {', '.join(SOLVERS)}, or leave it out")
+    if responses or solver != "two-sided":
+        who = "responses=True" if responses else f"solver={solver!r}"
+        problem.rule.require_linear(who, "leave it out, and the two-sided solver follows any")
+    if solver == "two-sided" and np.any(overlaps.blocks != 1):
         raise ValueError(
-            "accuracy, tolerance and dtype are settings of solver='projection'; leave them out for 'tangent'"
+            "the two-sided solver, and so an optimizer of the first layer, is for independent features of variance 1: "
+            "in the directions of correlated ones no update but a linear one acts entry by entry; measure the overlaps "
+            "without covariance, or train by plain gradient descent"
         )
+    kept = chosen_steps(first_weights_at, T, "first_weights_at") if solver == "two-sided" else ()
+    if solver == "tangent" and not accuracy is tolerance is dtype is None:
+        raise ValueError("accuracy, tolerance and dtype are no settings of solver='tangent'; leave them out")
     if n_paths is not None or n_scrambles is not None or solver == "tangent":
         if accuracy is not None:
             raise ValueError("accuracy chooses n_paths and n_scrambles; give either it or these")
@@ -326,7 +398,8 @@ def state_evolution(
         "lower n_scrambles or n_steps",
     )
     tolerance, dtype = validate_tolerance(
-        3e-3 if tolerance is None else tolerance, np.float32 if dtype is None else dtype
+        (1e-3 if solver == "two-sided" else 3e-3) if tolerance is None else tolerance,
+        np.float32 if dtype is None else dtype,
     )
     if not isinstance(responses, (bool, np.bool_)):
         raise TypeError(f"responses must be True or False; got {shown(responses)}")
@@ -341,6 +414,8 @@ def state_evolution(
         most = projection.memory_bytes(n_paths, min(T * q, n_paths // (6 * B)), B, dtype)
         label = f"state evolution (at most {most * min(n_scrambles, available_cores()) / 2**30:.2g} GiB)"
         run = partial(projection.solve, tolerance=tolerance, dtype=np.dtype(dtype).type)
+        if solver == "two-sided":
+            run = partial(two_sided.solve, tolerance=tolerance, dtype=np.dtype(dtype).type, kept=kept)
 
     def randomize(n_paths, n_scrambles):
         """Further solutions, the errors of each, and whether they are all."""
@@ -412,10 +487,23 @@ def state_evolution(
         n_scrambles=len(solutions),
         basis_size=directions // (B if solver == "projection" else len(overlaps.variances)),
         outside=max(s.outside for s in solutions),
+        first_weights_at=tuple(t for t in kept if t < reached),
+        **_sampled(solutions, sum(t < reached for t in kept)),
         status="interrupted" if interrupted else status,
         message=message,
         _problem=(network, training, teacher),
     )
+
+
+def _sampled(solutions: list[Solution], n_kept: int) -> dict[str, Any]:
+    """The features of all randomizations, start and kept steps."""
+    if not n_kept:
+        return {}
+    starts, rows = zip(*((s.start, s.rows) for s in solutions), strict=True)
+    return {
+        "sampled_start": np.concatenate(starts, axis=1),
+        "sampled_first": np.concatenate([each[:n_kept] for each in rows], axis=2),
+    }
 
 
 def _to_accuracy(randomize, accuracy: float, n_paths: int, n_scrambles: int):

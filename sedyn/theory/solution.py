@@ -25,6 +25,8 @@ class Solution:
     R: Array | None = None  # (T, T, q, q), R_(t,s), tangent recursion only
     rho: Array | None = None  # (T+1, T, q, q)
     outside: float = 0.0  # largest share of a gradient that the basis left out
+    start: Array | None = None  # (k + q, N'), sqrt(n) (mu, W_1) of every sampled feature, two-sided solver only
+    rows: Array | None = None  # (steps kept, q, N'), sqrt(n) W_1 there
     status: str = "ok"
     message: str = ""
 

@@ -132,7 +132,7 @@ def test_responses_come_from_as_many_runs_as_the_rest():
 
 @pytest.mark.parametrize("options", [{"tolerance": 3e-3}, {"dtype": np.float32}, {"tolerance": 1e-3, "dtype": float}])
 def test_settings_of_the_fast_solver_are_refused_by_the_other(options):
-    with pytest.raises(ValueError, match="tolerance and dtype are settings of solver='projection'; leave them out"):
+    with pytest.raises(ValueError, match="tolerance and dtype are no settings of solver='tangent'; leave them out"):
         run(solver="tangent", n_steps=2, n_paths=2**8, **options)
     assert run(n_steps=2, n_paths=2**8, **options).status == "ok"
 
@@ -403,7 +403,7 @@ def test_bad_overlaps(changes, message):
         ({"n_paths": 10}, "n_paths must be an integer of at least 64 for q = 2"),
         ({"n_paths": 64, "n_steps": 30}, "n_paths = 64 is too small: at step .* use n_paths = "),
         ({"n_scrambles": 0}, "n_scrambles"),
-        ({"solver": "magic"}, "unknown solver 'magic'; use one of projection, tangent"),
+        ({"solver": "magic"}, "unknown solver 'magic'; use one of projection, two-sided, tangent"),
         ({"tolerance": 0.0}, "tolerance"),
         ({"step_size": (0.1, 0.1, 0.1)}, r"step_size has shape \(3,\)"),
         ({"network": sedyn.Network((3, 1), ("tanh", "identity"))}, "deep weights of shapes"),
