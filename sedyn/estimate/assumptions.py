@@ -80,13 +80,14 @@ def _moments(X: Array, norms: Array, groups: Groups) -> tuple[float, float, floa
     of rows of different groups; and its standard error."""
     (m, n), size = X.shape, norms.mean() / X.shape[1]
     chosen = np.random.default_rng(0).permutation(m)[:MOMENT_ROWS]
-    squares = np.square(X[chosen] @ X[chosen].T)
+    unit = (X[chosen] / np.sqrt(max(size, 1e-300))).astype(np.float32)  # half the time, and precise enough
+    squares = np.square(unit @ unit.T, dtype=float)
     apart = groups.index[chosen, None] != groups.index[chosen]
     pairs = apart.sum(axis=1)
     if not pairs.all():
         return size, 1.0, np.inf
     squares *= apart
-    rows, own = squares.sum(axis=1), norms[chosen]
+    rows, own = squares.sum(axis=1), norms[chosen] / max(size, 1e-300)
 
     def ratio(total, of, norm):
         return total / of / (n * (norm / n) ** 2)

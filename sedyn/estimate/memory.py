@@ -81,9 +81,8 @@ class NudgedMemory:
         self._zeta = np.zeros((P, nodes, 0, m), np.float32)  # with rows to spare
         self._moved = np.zeros((q, (1 + reruns) * m), np.float32)  # M times the basis: M Q, M D
 
-    @property
-    def R(self) -> None:
-        """Responses of single steps are not known here."""
+    R = None  # responses of single steps are not known here
+    without = None  # what reruns leave to chance is in the margin of the standard error
 
     @property
     def own(self) -> Array:
@@ -184,6 +183,7 @@ class ExactMemory:
     """The memory by the recursion over all pairs of steps (theory 5), for smooth networks and independent rows."""
 
     jackknife = None  # not known: tangents say nothing of other rows
+    without = None
 
     def __init__(
         self,

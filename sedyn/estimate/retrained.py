@@ -18,6 +18,8 @@ M        memory coefficients, <E, z> / sqrt(phi)                  (q, K)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..common import Array, require_memory
@@ -27,8 +29,8 @@ from ..runs import State
 from .features import orthonormal
 from .groups import Groups
 
-KICK = 0.05  # of the gradients' fluctuations: larger ones read low (theory 10)
-KICKED_FEATURES = 2000  # in all runs together that are trained again
+KICK, JUMP_KICK = 0.05, 0.1  # of the gradients' fluctuations; larger ones read low, smaller ones jumps high (theory 10)
+FEWEST, KICKED_FEATURES = 4, 2000  # further runs, and features in all of them together
 
 
 class RetrainedMemory:
@@ -55,12 +57,13 @@ class RetrainedMemory:
         """`root` (n,) or (k, n): a Gaussian row times it has the features' covariance; None: that is the identity. The
         rest as for `NudgedMemory`."""
         (m, n), q = X.shape, network.widths[0]
-        P = n_reruns or max(1, -(-KICKED_FEATURES // n))
+        P = max(2, n_reruns or max(FEWEST, -(-KICKED_FEATURES // n)))  # two, for their spread
         require_memory(8.0 * P * (m * (q + 2) + 4.0 * n * q), f"n_reruns = {P} further runs", "lower n_reruns")
         self.network, self.rule, self.groups, self.centred, self.rng = network, rule, groups, centred, rng
         self.m, self.n, self.q, self.P, self.phi = m, n, q, P, m / n
         self.root = None if root is None else root.astype(np.float32)
-        self.jumps = network.has_kink(rule.loss) or rule.optimizers[0] is not None and rule.optimizers[0].jumps
+        jumps = rule.optimizers[0] is not None and rule.optimizers[0].jumps
+        self.kick, self._rough = JUMP_KICK if jumps else KICK, jumps or network.has_kink(rule.loss)
         self.X, self.y, self.tolerance = X.astype(np.float32), y, tolerance
         self.labels = np.tile(y.astype(np.float32), P)
         self.weight = sample_weight
@@ -69,7 +72,7 @@ class RetrainedMemory:
         start = np.repeat(first.T[None].astype(np.float32), 1 + P, axis=0)  # the run itself, then those with kicks
         self._W = Moving(rule, start, float(np.sqrt(n)))
         self._z = np.zeros((P, 0, n), np.float32)
-        self._M = np.zeros((q, 0))
+        self._M, self._each = np.zeros((q, 0)), np.zeros((P, q, 0))
         self.own = np.zeros((q, m), np.float32)
 
     @property
@@ -80,7 +83,7 @@ class RetrainedMemory:
     @property
     def jackknife(self) -> Array | None:
         """As that of `NudgedMemory`."""
-        return None if self.jumps else self.phi * self._M @ self._M.T
+        return None if self._rough else self.phi * self._M @ self._M.T
 
     def extend(self, state: State) -> None:
         """Take in a state with its gradients; `memory` is then that of the next."""
@@ -96,14 +99,19 @@ class RetrainedMemory:
         born = len(self._basis) - self._z.shape[1]
         if born:
             self._draw(born)
-        kick = np.matmul((KICK * unit / np.sqrt(self.phi * self.n) * L).astype(np.float32), self._z)
+        kick = np.matmul((self.kick * unit / np.sqrt(self.phi * self.n) * L).astype(np.float32), self._z)
         assert state.gradient is not None
         again = self._gradients(self._W.now[1:], state.small, state.batch)
         self._W.step(t, np.concatenate([state.gradient[None].astype(np.float32), again + kick]))
-        E = (self._W.now[1:] - self._W.now[0]) * np.float32(np.sqrt(self.n) / KICK)
+        E = (self._W.now[1:] - self._W.now[0]) * np.float32(np.sqrt(self.n) / self.kick)
         self._each = np.matmul(E, self._z.swapaxes(1, 2)).astype(float) / (self.n * np.sqrt(self.phi))
         self._M = self._each.mean(axis=0)
         self.own = self._basis.combine(self._M)
+
+    def without(self) -> Iterator[Array]:
+        """The memory measured without one of the further runs, for each of them."""
+        for each in self._each:
+            yield self.groups.mix(self._basis.combine((self.P * self._M - each) / (self.P - 1)))
 
     def _gradients(self, W: Array, V: Small, batch: Array | None) -> Array:
         """Gradients (P, q, n) of the loss in weights W (P, q, n), with the small weights of the run."""

@@ -183,6 +183,7 @@ def _ends(errors: Array, line: Array, line_stderr: Array, ratio: float, slower: 
 def _require_possible(problem: Problem, n: int) -> None:
     """ValueError where there are no small runs of the same law."""
     phi, overlaps = problem.aspect_ratio, problem.overlaps
+    problem.rule.require_linear("a band", "train some runs with sedyn.simulate and look at their spread")
     if not np.isfinite(phi):
         raise ValueError(
             "a band is for a run on m = aspect_ratio * n_features rows, and this theory has aspect_ratio = inf; give "
