@@ -41,8 +41,9 @@ class Training(Noun):
         ``"bernoulli"``: every row with probability b, and the sum of their gradients over b m. The theory of both is
         the same.
     loss : str, callable or `Loss`
-        squared, logistic and hinge (labels -1 and +1), huber, pseudo_huber, absolute; or the derivative
-        ``(f, y) -> dl/df``. Reported errors stay squared errors and `metrics`.
+        squared, logistic and hinge (labels -1 and +1), huber, pseudo_huber, absolute; cross_entropy of the classes that
+        several outputs stand for; or the derivative ``(f, y) -> dl/df``. All but cross_entropy act output by output
+        (`Loss`). Reported errors stay squared errors, summed over outputs, and `metrics`.
 
     Raises
     ------
