@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..common import Array, Noun, counted, generator, instance, progress, shown
-from ..model import Network, Training, Weights
+from ..model import METRICS, Network, Training, Weights, label_columns
 from ..runs import Trajectory, validate_rows
 from .assumptions import AssumptionWarning
 from .augmented import augmented_gradient_descent
@@ -75,7 +75,7 @@ class Candidate(Noun):
     weights: Weights | None
     """The weights at that step, trained on all rows."""
     left_out: Array | None
-    """(m,) outputs at that step for rows that had not been trained on."""
+    """(m,) outputs at that step for rows that had not been trained on; (m, c) of c > 1 outputs."""
     status: str
     message: str
 
@@ -177,7 +177,8 @@ def tune(
     grid = list(product(networks, trainings, scales))
     if not grid:
         raise ValueError("nothing to try: networks, trainings and scales need at least one entry each")
-    X, y = validate_rows(X, y)
+    X, y = validate_rows(X, y, n_outputs=None)
+    labels = {c: label_columns(y.T, c) for c in {network.widths[-1] for network in networks}}
     group_numbers(groups, len(X))
     spectrum_of(covariance, unlabelled, X.shape[1])  # what is wrong with it is no failure of a candidate
     jobs = [
@@ -201,7 +202,7 @@ def tune(
         warnings.warn(text, AssumptionWarning, stacklevel=2)
     ranked = sorted(done, key=lambda c: c.error)
     trained = [c for c in ranked if c.left_out is not None]
-    losses = np.array([np.square(c.left_out - y) for c in trained])
+    losses = np.array([METRICS["squared"](c.left_out.T, labels[c.network.widths[-1]]) for c in trained])
     return Ranking(
         ranked, optimism(losses, np.array([c.error for c in trained]), np.array([c.stderr for c in trained]))
     )
