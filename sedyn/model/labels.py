@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common import Array
+from ..common import Array, counted
 
 BINARY = ("zero_one", "logistic", "hinge")  # for labels -1 and +1 alone, where there is one output
 CLASSES = ("cross_entropy", "zero_one")  # made for several outputs
@@ -25,8 +25,8 @@ def label_columns(y: Array, n_outputs: int, name: str = "y") -> Array:
     if y.ndim > 1:
         if len(y) != n_outputs:
             raise ValueError(
-                f"{name} has {len(y)} numbers for each sample, and the network has {n_outputs} outputs; give one per "
-                f"output, or a class 0..{n_outputs - 1}"
+                f"{name} has {counted(len(y), 'number')} for each sample, and the network has {n_outputs} outputs; give "
+                f"one per output, or a class 0..{n_outputs - 1}"
             )
         return y
     classes = np.arange(n_outputs, dtype=y.dtype)[:, None] == y

@@ -106,8 +106,8 @@ class Network(Noun):
         sizes = numbers(self.widths)
         if sizes.ndim != 1 or len(sizes) < 2 or not np.all((sizes >= 1) & (sizes % 1 == 0)):
             raise ValueError(
-                "widths must be at least two positive integers, the last one the number of outputs (1 unless there are "
-                f"several numbers or classes); got {shown(self.widths)}"
+                "widths must be at least two positive integers, the last one the number of outputs; "
+                f"got {shown(self.widths)}"
             )
         widths = tuple(int(width) for width in sizes)
         given = self.activations

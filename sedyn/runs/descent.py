@@ -188,7 +188,7 @@ def validate_rows(
             advice = "" if hasattr(value, "nnz") else "; convert, fill in or drop what is not"
             raise ValueError(f"{name} must be an array of real numbers; got {shown_array(value)}{advice}")
         found = np.ascontiguousarray(found) if found.ndim else found
-        if found.ndim not in ndim or (found.ndim == 2 and expected == "(m,)"):
+        if found.ndim not in ndim or (expected == "(m,)" and found.shape[1:] == (1,)):
             raise ValueError(f"{name} must have shape {expected}; got {found.shape}")
         if not np.all(np.isfinite(found)):
             bad = np.count_nonzero(~np.isfinite(numbers(value)))

@@ -79,7 +79,8 @@ def test_text_classes_several_classes_and_frames():
     names = np.array(["low", "middle", "high"])[np.digitize(y, [-0.4, 0.4])]
     model = sedyn.NetworkClassifier(random_state=0, max_steps=100).fit(frame, names)
     assert model.classes_.tolist() == ["high", "low", "middle"] and model.feature_names_in_.tolist() == list("abcd")
-    assert model.score(frame, names) > 0.6 and 0.5 < model.estimated_score_ < 0.95 and len(model.run_) == 3
+    assert model.score(frame, names) > 0.6 and 0.5 < model.estimated_score_ < 0.95
+    assert model.network_.widths[-1] == 3 and model.decision_function(frame).shape == (300, 3)
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame[["b", "a", "c", "d"]])
 
@@ -215,7 +216,7 @@ def test_auto_chooses_and_corrects_for_choosing():
     model = sedyn.NetworkRegressor("auto", random_state=0, max_steps=60).fit(X, y)
     best = (model.target_scale_, model.estimated_error_[model.best_step_])
     assert model.estimated_error_at_best_ >= best[1]
-    one = sedyn.NetworkRegressor(model.networks_[0].widths[0], random_state=0, max_steps=60).fit(X, y)
+    one = sedyn.NetworkRegressor(model.network_.widths[0], random_state=0, max_steps=60).fit(X, y)
     np.testing.assert_allclose(one.predict(X), model.predict(X))
 
 
@@ -293,6 +294,7 @@ def test_feature_tests_of_the_estimators():
     np.testing.assert_array_equal(plain.estimated_error_, model.estimated_error_)  # tests change no estimate here
     assert not hasattr(plain, "feature_pvalues_")
     classes = sedyn.NetworkClassifier(random_state=0, feature_tests=True).fit(X, np.digitize(y, [-2, 2]))
-    assert classes.feature_pvalues_.shape == (3, 7)
+    p = classes.feature_pvalues_
+    assert p.shape == (7,) and p[0] < 1e-3 < p[1:].min() and p[6] == 1
     with pytest.raises(ValueError, match="independent rows"):
         sedyn.NetworkRegressor(feature_tests=True).fit(X, y, groups=np.arange(300) // 2)
