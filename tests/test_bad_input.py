@@ -184,7 +184,8 @@ TEACHER.sample(10**14, SIGNAL)
     MemoryError: a feature matrix of shape (100000000000000, 6) would take .. GiB, and this machine has .. GiB; lower
         n_samples or n_features
 sedyn.SingleIndex(np.sum).sample(5, SIGNAL)
-    ValueError: the link must map an array of shape (5,) to finite numbers of shape (5,), or (c, 5) for c > 1 outputs; got ..
+    ValueError: the link must map an array of shape (5,) to finite numbers of shape (5,), or (c, 5) for c > 1 outputs;
+        got ..
 sedyn.SingleIndex("noisy_sign").mean_label(np.ones(3))
     ValueError: this teacher's noise is not added to a mean label; use labels(z, xi)
 sedyn.MultiIndex("parity", 1.5)
@@ -317,8 +318,8 @@ sedyn.gradient_descent(THREE, sedyn.Training(0.1, 3, loss="logistic"), THREE.ini
     ValueError: the loss 'logistic' needs labels -1 and +1; got labels such as 0 for every output; use 'cross_entropy'
         for classes
 sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, loss="cross_entropy"), WEIGHTS, X, Y)
-    ValueError: the loss 'cross_entropy' needs a network of several outputs, one per class; use 'logistic' with labels -1
-        and +1, or widths that end in the number of classes
+    ValueError: the loss 'cross_entropy' needs a network of several outputs, one per class; use 'logistic' with labels
+        -1 and +1, or widths that end in the number of classes
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics="cross_entropy")
     ValueError: the metric 'cross_entropy' needs a network of several outputs, one per class; use 'logistic' with labels
         -1 and +1, or widths that end in the number of classes
@@ -337,10 +338,11 @@ sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y * 1e300)
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, test=X)
     ValueError: test must be a pair (X_test, y_test); got an array of shape (20, 6) and type float64
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics="mse")
-    ValueError: unknown metric 'mse'; use one of squared, absolute, zero_one, logistic, cross_entropy, or a function (f, y)
+    ValueError: unknown metric 'mse'; use one of squared, absolute, zero_one, logistic, cross_entropy, or a
+        function (f, y)
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics=3)
-    TypeError: each of metrics must be one of squared, absolute, zero_one, logistic, cross_entropy, or a function (f, y) that returns
-        one number per sample; got 3
+    TypeError: each of metrics must be one of squared, absolute, zero_one, logistic, cross_entropy, or a
+        function (f, y) that returns one number per sample; got 3
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics="zero_one")
     ValueError: the metric 'zero_one' needs labels -1 and +1; got labels such as .. (sedyn.scale_target makes -1 and
         +1 of any two values; the links 'noisy_sign' and 'logistic' give such labels)

@@ -208,7 +208,8 @@ def tune(
         warnings.warn(text, AssumptionWarning, stacklevel=2)
     ranked = sorted(done, key=lambda c: c.error)
     trained = [c for c in ranked if c.left_out is not None]
-    losses = np.array([METRICS[monitor](c.left_out.T, labels[c.network.widths[-1]]) for c in trained])
+    score, outputs = METRICS[monitor], ((c.left_out, labels[c.network.widths[-1]]) for c in trained)
+    losses = np.array([score(f.T, y) for f, y in outputs if f is not None])
     return Ranking(
         ranked, optimism(losses, np.array([c.error for c in trained]), np.array([c.stderr for c in trained]))
     )
@@ -266,15 +267,17 @@ def _try(
             run = augmented_gradient_descent(network, training, weights, X, y, **data, **watched, rng=rng)
     except (ValueError, MemoryError) as error:
         return Candidate(network, training, scale, 0, np.inf, np.inf, None, None, "failed", str(error)), ()
-    best, curves = run.best_step, (run.estimated_error, run.estimated_stderr)
-    if watched["metrics"]:
-        curves = run.estimated_metrics[:, 0], run.estimated_metrics_stderr[:, 0]
+    stop = early_stop(run)
+    least, stderr = stop.error, stop.stderr
+    if run.estimated_metrics is not None and run.estimated_metrics_stderr is not None:  # the one monitored
+        least, stderr = (float(of[stop.step, 0]) for of in (run.estimated_metrics, run.estimated_metrics_stderr))
     candidate = Candidate(
         network,
         training,
         scale,
-        best,
-        *(float(curve[best]) for curve in curves),
+        stop.step,
+        least,
+        stderr,
         run.stopped,
         run.left_out_outputs,
         run.status,

@@ -25,8 +25,8 @@ def label_columns(y: Array, n_outputs: int, name: str = "y") -> Array:
     if y.ndim > 1:
         if len(y) != n_outputs:
             raise ValueError(
-                f"{name} has {counted(len(y), 'number')} for each sample, and the network has {n_outputs} outputs; give "
-                f"one per output, or a class 0..{n_outputs - 1}"
+                f"{name} has {counted(len(y), 'number')} for each sample, and the network has {n_outputs} outputs; "
+                f"give one per output, or a class 0..{n_outputs - 1}"
             )
         return y
     classes = np.arange(n_outputs, dtype=y.dtype)[:, None] == y
@@ -43,8 +43,8 @@ def require_labels(what: str, name: str, y: Array) -> None:
     """ValueError where a loss or metric of this name meets labels that it is not made for."""
     if y.ndim == 1 and name == "cross_entropy":
         raise ValueError(
-            f"{what} needs a network of several outputs, one per class; use 'logistic' with labels -1 and +1, or widths "
-            "that end in the number of classes"
+            f"{what} needs a network of several outputs, one per class; use 'logistic' with labels -1 and +1, or "
+            "widths that end in the number of classes"
         )
     if name in BINARY and not (y.ndim > 1 and name in CLASSES) and not np.all(np.abs(y) == 1):
         advice = (
@@ -59,7 +59,8 @@ def require_labels(what: str, name: str, y: Array) -> None:
         if off.any():
             row = ", ".join(f"{p:.4g}" for p in y[:, off][:, 0])
             raise ValueError(
-                f"{what} needs classes, or probabilities of them that add up to 1 in each row; got a row ({row}) of labels"
+                f"{what} needs classes, or probabilities of them that add up to 1 in each row; got a row ({row}) of "
+                "labels"
             )
 
 

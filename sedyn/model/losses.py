@@ -61,13 +61,14 @@ class Loss(Noun):
         return self.kink_among(FEW)
 
     def kink_among(self, n_outputs: int) -> float | None:
-        """The same in a network of so many outputs; where they are seen together, all but one of them are held fixed."""
+        """The same in a network of so many outputs; those seen together are moved one by one, the others held fixed."""
         if not self.joint:
             slopes = [partial(self._slope, y) for y in (-1.0, 1.0, 0.0, 0.37)]
         elif n_outputs == 1:  # refused as such
             slopes = []
         else:
-            slopes = [partial(self._slope_along, *pair, n_outputs) for pair in np.ndindex(n_outputs, min(n_outputs, FEW))]
+            pairs = np.ndindex(n_outputs, min(n_outputs, FEW))
+            slopes = [partial(self._slope_along, output, label, n_outputs) for output, label in pairs]
         return next((at for at in map(jumps, slopes) if at is not None), None)
 
     def _slope(self, y: float, f: Array) -> Array:
@@ -85,8 +86,8 @@ class Loss(Noun):
         if self.joint:
             if y.ndim == 1:
                 raise ValueError(
-                    f"the loss {self.name!r} sees several outputs together (joint=True), and the network has one; give it "
-                    "widths that end in their number"
+                    f"the loss {self.name!r} sees several outputs together (joint=True), and the network has one; give "
+                    "it widths that end in their number"
                 )
             elementwise(self.derivative, f"the derivative of the loss {self.name!r}", np.zeros_like(y), y)
 
@@ -109,8 +110,12 @@ METRICS: dict[str, Callable[[Array, Array], Array]] = {
     "squared": lambda f, y: sum_outputs(np.square(f - y)),
     "absolute": lambda f, y: sum_outputs(np.abs(f - y)),
     "zero_one": lambda f, y: (
-        np.sign(f) != y if f.ndim == 1 else f.argmax(axis=0) != y.argmax(axis=0)  # of several, the largest is the answer
-    ).astype(float),
+        (
+            np.sign(f) != y
+            if f.ndim == 1
+            else f.argmax(axis=0) != y.argmax(axis=0)  # of several, the largest is the answer
+        ).astype(float)
+    ),
     "logistic": lambda f, y: sum_outputs(np.logaddexp(0, -y * f)),
     "cross_entropy": lambda f, y: special.logsumexp(f, axis=0) - (y * f).sum(axis=0),
 }

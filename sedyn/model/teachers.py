@@ -149,8 +149,9 @@ class Teacher(Noun):
     def sample(
         self, n_samples: int, signal: Array, *, features="gaussian", covariance=None, rng=None
     ) -> tuple[Array, Array]:
-        """Draw X (n_samples, n_features) and y (n_samples,), or (n_samples, c) of a link to c numbers, for a signal (n_features,), or (n_features, k) of a
-        `MultiIndex`; `features` and `covariance` as in `sample_features`."""
+        """Draw X (n_samples, n_features) and y (n_samples,) for a signal (n_features,), or (n_features, k) of a
+        `MultiIndex`; `features` and `covariance` as in `sample_features`. A link to c numbers makes y (n_samples, c).
+        """
         signal = finite_array(signal, "signal")
         columns = [(self.n_indices,), ()] if self.n_indices == 1 else [(self.n_indices,)]
         if not signal.size or not signal.ndim or signal.shape[1:] not in columns:

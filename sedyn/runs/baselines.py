@@ -103,7 +103,9 @@ class _Tangent:
 
     def transposed(self, slope: Array, batch: Array | None) -> tuple[Array, Array, Small]:
         """The transposed Jacobian times the slope of each row's loss: backpropagation at the initial weights."""
-        S, gradients, _ = self.network.gradients(self.u, self.network.outputs_of(self.h[-1]) - slope, self.V, weight=batch)
+        S, gradients, _ = self.network.gradients(
+            self.u, self.network.outputs_of(self.h[-1]) - slope, self.V, weight=batch
+        )
         return S, self.X.T @ S.T, gradients
 
 

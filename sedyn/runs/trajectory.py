@@ -198,10 +198,10 @@ class Trajectory(Result):
     def prediction_set(self, X_new: Array, level: float = 0.9, *, step: int | None = None) -> Array:
         """Which classes new rows may have: the true one is among them with probability `level`.
 
-        As `prediction_interval`, with a margin in the place of the residual: -label * output of labels -1 and +1; with an
-        output for each class, the largest of the others less that of the class (theory 11). Returns a (rows, classes)
-        array of bool, for -1 and +1, or for 0..c-1; several where the margins are small, none where a low level asks
-        for more than they show. Raises ValueError as `prediction_interval`, and for labels that are no classes.
+        As `prediction_interval`, with a margin in the place of the residual: -label * output of labels -1 and +1; with
+        an output for each class, the largest of the others less that of the class (theory 11). Returns a
+        (rows, classes) array of bool, for -1 and +1, or for 0..c-1; several where the margins are small, none where a
+        low level asks for more than they show. Raises ValueError as `prediction_interval`, and for labels that are no classes.
 
         Examples
         --------
@@ -277,8 +277,8 @@ class Trajectory(Result):
         assert self.labels is not None
         if left_out.ndim == 2:
             raise ValueError(
-                f"intervals are for networks of one output; this one has {left_out.shape[1]}, use prediction_set for its "
-                "classes"
+                f"intervals are for networks of one output; this one has {left_out.shape[1]}, use prediction_set for "
+                "its classes"
             )
         sizes = np.abs(self.labels - left_out)
         if not adaptive:

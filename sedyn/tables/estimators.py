@@ -130,7 +130,9 @@ class _Network(BaseEstimator):
         """One configuration, trained; its step size halved until training is steady."""
         width, depth, activation, scale = point
         width, depth = integer(width, "width"), integer(depth, "depth", 2)
-        network = Network((width,) * (depth - 1) + (np.size(start),), (activation,) * (depth - 1) + ("identity",), bias=True)
+        network = Network(
+            (width,) * (depth - 1) + (np.size(start),), (activation,) * (depth - 1) + ("identity",), bias=True
+        )
         weights = network.init(X.shape[1], scale=(scale,) + (1.0,) * (depth - 1), rng=np.random.default_rng(seed))
         *hidden, output = weights.biases
         weights = Weights(weights.first, weights.deep, (*hidden, output + start))
