@@ -201,7 +201,8 @@ class Trajectory(Result):
         As `prediction_interval`, with a margin in the place of the residual: -label * output of labels -1 and +1; with
         an output for each class, the largest of the others less that of the class (theory 11). Returns a
         (rows, classes) array of bool, for -1 and +1, or for 0..c-1; several where the margins are small, none where a
-        low level asks for more than they show. Raises ValueError as `prediction_interval`, and for labels that are no classes.
+        low level asks for more than they show. Raises ValueError as `prediction_interval`, and for labels that are no
+        classes.
 
         Examples
         --------
