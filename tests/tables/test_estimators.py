@@ -85,6 +85,30 @@ def test_text_classes_several_classes_and_frames():
         model.predict(frame[["b", "a", "c", "d"]])
 
 
+def test_ten_classes_of_real_digits_are_one_network_that_knows_its_errors():
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    names = np.array([f"digit {k}" for k in range(10)])
+    for seed in range(2):
+        order = np.random.default_rng(seed).permutation(len(y))
+        train, held_out = order[:300], order[300:]
+        model = sedyn.NetworkClassifier(random_state=seed, max_steps=250).fit(X[train], names[y[train]])
+        assert model.network_.widths == (5, 10) and model.classes_.tolist() == names.tolist()
+        p = model.predict_proba(X[held_out])
+        np.testing.assert_allclose(p.sum(axis=1), 1)
+        losses, wrong = -np.log(p[np.arange(len(p)), y[held_out]]), model.predict(X[held_out]) != names[y[held_out]]
+        known = np.std(losses) / np.sqrt(len(p)), np.std(wrong) / np.sqrt(len(p))
+        stderr = model.estimated_error_at_best_stderr_, model.estimated_score_stderr_
+        found = model.estimated_error_at_best_, 1 - model.estimated_score_
+        z = (np.array(found) - [losses.mean(), wrong.mean()]) / np.hypot(known, stderr)
+        assert np.abs(z).max() < 3 and wrong.mean() < 0.25
+        loss = -np.log(1 - model.left_out_scores_)
+        np.testing.assert_allclose(found[0], loss.mean())  # the log loss of the probabilities that are reported
+        covered = model.predict_set(X[held_out], 0.9)[np.arange(len(p)), y[held_out]].mean()
+        assert abs(covered - 0.9) < 0.06
+
+
 def test_pipelines_grids_and_scores_work():
     X, y = nonlinear(120, n=4)
     network = sedyn.NetworkRegressor(max_steps=20, random_state=0)
