@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import sedyn
-from sedyn.estimate import augmented
+from sedyn.estimate import augmented, optimism
+from sedyn.model.losses import METRICS as METRIC
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 METRICS = ("cross_entropy", "zero_one")
@@ -130,16 +131,22 @@ def test_every_feature_of_no_class_is_found_to_be_of_none():
         assert run.feature_pvalues[:3].max() < 0.05
         p.append(run.feature_pvalues[3:])
     assert abs(np.mean(np.array(p) < 0.05) - 0.05) < 4 * np.sqrt(0.05 * 0.95 / np.size(p))
+    y = np.where(X[:, 0] + X[:, 1] > 0, 0, 1 + np.arange(240) % 2)  # upwards with class 0, which the features tell
+    run = sedyn.augmented_gradient_descent(NETWORK, TRAINING, NETWORK.init(120, rng=0), X, y, feature_tests=True, rng=0)
+    assert np.all(run.feature_effects[:2] > 3 * run.feature_effects_stderr[:2])
 
 
 def test_tune_ranks_classes_by_the_metric_it_is_told():
     _, X, y, _ = trained(3, m=200, n=60, training=sedyn.Training(0.1, 1, loss="cross_entropy"))
-    steps = [sedyn.Training(step, 12, loss="cross_entropy") for step in (0.02, 0.5)]
+    steps = [sedyn.Training(step, 12, loss="cross_entropy") for step in (0.02, 0.4, 0.5)]
     table = sedyn.tune(NETWORK, steps, X, y, monitor="cross_entropy", rng=0)
-    assert table[0].training.step_size == 0.5 and table[0].left_out.shape == (200, 3)
+    assert table[-1].training.step_size == 0.02 and table[0].left_out.shape == (200, 3)
     again = sedyn.tune(NETWORK, steps, X, np.eye(3)[y.astype(int)], monitor="cross_entropy", rng=0)
     assert [c.error for c in again] == [c.error for c in table] and table.error > table[0].error
     p = np.exp(table[0].left_out)[np.arange(200), y.astype(int)] / np.exp(table[0].left_out).sum(axis=1)
     np.testing.assert_allclose(table[0].error, -np.log(p).mean())
+    losses = [METRIC["cross_entropy"](c.left_out.T, np.eye(3)[:, y.astype(int)]) for c in table]
+    choice = optimism(np.array(losses), np.array([c.error for c in table]), np.array([c.stderr for c in table]))
+    np.testing.assert_allclose(table.optimism, choice)
     with pytest.raises(ValueError, match="monitor must be one of squared, .*; got 'loss'"):
         sedyn.tune(NETWORK, steps, X, y, monitor="loss")

@@ -10,8 +10,8 @@ A, B = np.array([[1, 0], [-0.5, 0.9], [-0.5, -0.9]]), np.array([[0.6], [-0.3], [
 CURVES = ("train_error", "generalization_error", "train_metrics", "generalization_metrics")
 
 
-def softmax_problem(n=500, T=30, step=0.3):
-    network, teacher = sedyn.Network((3, 3), ("tanh", "identity")), sedyn.MultiIndex("softmax", 3, noise=0.5)
+def softmax_problem(n=500, T=30, step=0.3, noise=0.5):
+    network, teacher = sedyn.Network((3, 3), ("tanh", "identity")), sedyn.MultiIndex("softmax", 3, noise)
     signal = 2 * np.linalg.qr(np.random.default_rng(0).standard_normal((n, 3)))[0]
     weights = network.init(n, rng=1)
     weights = sedyn.Weights(weights.first + 0.1 * signal @ np.array([[1, 0, 2], [0, -1, 1], [1, 1, 0]]), weights.deep)
@@ -69,7 +69,7 @@ def test_projection_and_tangent_solvers_agree(of):
 
 
 def test_dice_band_and_population_errors_have_several_outputs():
-    network, training, teacher, weights, signal = softmax_problem(n=200, T=10)
+    network, training, teacher, weights, signal = softmax_problem(n=200, T=10, noise=3.0)
     start = sedyn.Overlaps.of(weights, signal)
     theory = sedyn.state_evolution(network, training, teacher, start, 2.0, rng=0)
     dice = sedyn.householder_dice(network, training, teacher, start, 20_000, 10_000, rng=1)
@@ -81,6 +81,7 @@ def test_dice_band_and_population_errors_have_several_outputs():
     for name in ("train", "generalization"):
         low, high = getattr(band, f"{name}_error")
         assert np.all((low < getattr(theory, f"{name}_error")) & (getattr(theory, f"{name}_error") < high))
+        np.testing.assert_allclose(getattr(band, f"{name}_mean"), getattr(theory, f"{name}_error"), rtol=0.04)
     X_new, y_new = teacher.sample(20_000, signal, rng=3)
     f = network.predict(run.final, X_new) - np.eye(3)[y_new.astype(int)]
     exact = sedyn.population_errors(network, teacher, run, signal, rng=4)[-1]
