@@ -23,6 +23,8 @@ TEACHER = sedyn.SingleIndex("tanh", 0.1)
 X, Y = TEACHER.sample(20, SIGNAL, rng=2)
 RUN = sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y)
 KEPT = sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, first_weights_at="all")
+THREE, CLASSES = sedyn.Network((2, 3), ("tanh", "identity")), np.arange(20) % 3  # several outputs, theory 11
+max_of = lambda f, y: f.max(axis=0)  # noqa: E731
 SLIP = np.triu(np.ones((6, 6)))  # a covariance that is not symmetric
 PROBLEM = NETWORK, TRAINING, TEACHER, OVERLAPS
 START = NETWORK, TRAINING, TEACHER, WEIGHTS, SIGNAL
@@ -59,13 +61,13 @@ def point(x, rng):
 ROWS = r"""
 # networks and weights
 sedyn.Network((3,), ("tanh",))
-    ValueError: widths must be at least two positive integers, the last one 1 (a scalar output); got (3,)
-sedyn.Network((3, 2), ("tanh", "identity"))
-    ValueError: widths must be at least two positive integers, the last one 1 (a scalar output); got (3, 2)
+    ValueError: widths must be at least two positive integers, the last one the number of outputs; got (3,)
+sedyn.Network((3, 0), ("tanh", "identity"))
+    ValueError: widths must be at least two positive integers, the last one the number of outputs; got (3, 0)
 sedyn.Network((2.5, 1), ("tanh", "identity"))
-    ValueError: widths must be at least two positive integers, the last one 1 (a scalar output); got (2.5, 1)
+    ValueError: widths must be at least two positive integers, the last one the number of outputs; got (2.5, 1)
 sedyn.Network((10**400, 1), ("tanh", "identity"))
-    ValueError: widths must be at least two positive integers, the last one 1 (a scalar output); got (1000..
+    ValueError: widths must be at least two positive integers, the last one the number of outputs; got (1000..
 sedyn.Network((3, 1), ("tanh",))
     ValueError: 2 layers need 2 activations, one each, as a tuple; got ('tanh',)
 sedyn.Network((3, 1), ("tanhh", "identity"))
@@ -123,11 +125,11 @@ sedyn.Training(0.1, 3, batch_fraction=0)
 sedyn.Training(0.1, 3, batch="random")
     ValueError: batch must be 'fixed' or 'bernoulli'; got 'random'
 sedyn.Training(0.1, 3, loss="hinges")
-    ValueError: unknown loss 'hinges'; use one of squared, logistic, huber, pseudo_huber, hinge, absolute, or a
-        function (f, y) that returns the loss's derivative in f
+    ValueError: unknown loss 'hinges'; use one of squared, logistic, huber, pseudo_huber, hinge, absolute,
+        cross_entropy, or a function (f, y) that returns the loss's derivative in f
 sedyn.Training(0.1, 3, loss=3)
-    TypeError: loss must be one of squared, logistic, huber, pseudo_huber, hinge, absolute, or a function (f, y) that
-        returns the loss's derivative in f; got 3
+    TypeError: loss must be one of squared, logistic, huber, pseudo_huber, hinge, absolute, cross_entropy, or a
+        function (f, y) that returns the loss's derivative in f; got 3
 sedyn.Training((0.1, 0.2), 3).step_sizes(3)
     ValueError: step_size has shape (2,); give one number, shape (3,), one per layer, shape (3, 3), one per step and
         layer, or a function of t
@@ -210,7 +212,8 @@ TEACHER.sample(10**14, SIGNAL)
     MemoryError: a feature matrix of shape (100000000000000, 6) would take .. GiB, and this machine has .. GiB; lower
         n_samples or n_features
 sedyn.SingleIndex(np.sum).sample(5, SIGNAL)
-    ValueError: the link must map an array of shape (5,) to finite numbers of shape (5,); got ..
+    ValueError: the link must map an array of shape (5,) to finite numbers of shape (5,), or (c, 5) for c > 1 outputs;
+        got ..
 sedyn.SingleIndex("noisy_sign").mean_label(np.ones(3))
     ValueError: this teacher's noise is not added to a mean label; use labels(z, xi)
 sedyn.MultiIndex("parity", 1.5)
@@ -325,15 +328,49 @@ sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y[:-1])
     ValueError: X and y need the same, positive number of rows; got 20 and 19
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y[:, None])
     ValueError: y must have shape (m,); got (20, 1)
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, np.eye(3)[CLASSES])
+    ValueError: y has 3 numbers for each sample, and the network has one output; give it widths that end in 3, or one
+        number per sample
+sedyn.gradient_descent(THREE, TRAINING, THREE.init(6), X, CLASSES + 0.5)
+    ValueError: y must hold classes 0..2 for a network of 3 outputs, or 3 numbers per sample; got labels such as 0.5
+sedyn.gradient_descent(THREE, TRAINING, THREE.init(6), X, CLASSES, test=(X, CLASSES - 1))
+    ValueError: y_test must hold classes 0..2 for a network of 3 outputs, or 3 numbers per sample; got labels such as -1
+sedyn.gradient_descent(THREE, TRAINING, THREE.init(6), X, np.eye(4)[CLASSES])
+    ValueError: y has 4 numbers for each sample, and the network has 3 outputs; give one per output, or a class 0..2
+sedyn.gradient_descent(THREE, TRAINING, THREE.init(6), X, CLASSES[:, None, None])
+    ValueError: y must have shape (m,), classes, or (m, 3); got (20, 1, 1)
+sedyn.gradient_descent(THREE, sedyn.Training(0.1, 3, loss="cross_entropy"), THREE.init(6), X, 2 * np.eye(3)[CLASSES])
+    ValueError: the loss 'cross_entropy' needs classes, or probabilities of them that add up to 1 in each row; got a row
+        (2, 0, 0) of labels
+sedyn.gradient_descent(THREE, sedyn.Training(0.1, 3, loss="logistic"), THREE.init(6), X, CLASSES)
+    ValueError: the loss 'logistic' needs labels -1 and +1; got labels such as 0 for every output; use 'cross_entropy'
+        for classes
+sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, loss="cross_entropy"), WEIGHTS, X, Y)
+    ValueError: the loss 'cross_entropy' needs a network of several outputs, one per class; use 'logistic' with labels
+        -1 and +1, or widths that end in the number of classes
+sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics="cross_entropy")
+    ValueError: the metric 'cross_entropy' needs a network of several outputs, one per class; use 'logistic' with labels
+        -1 and +1, or widths that end in the number of classes
+sedyn.Loss("mine", lambda f, y: f - y, joint="yes")
+    TypeError: joint must be True or False; got 'yes'
+sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, loss=sedyn.Loss("mine", np.subtract, True)), WEIGHTS, X, Y)
+    ValueError: the loss 'mine' sees several outputs together (joint=True), and the network has one; give it widths that
+        end in their number
+sedyn.gradient_descent(THREE, sedyn.Training(0.1, 3, loss=sedyn.Loss("a", max_of, True)), THREE.init(6), X, CLASSES)
+    ValueError: the derivative of the loss 'a' must map arrays of shape (3, 20) to real numbers of the same shape,
+        elementwise; it returned shape (20,)
+sedyn.MultiIndex("softmax", 1)
+    ValueError: n_indices must be an integer >= 2; got 1
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y * 1e300)
     ValueError: the training error is not a finite number at the initial weights; lower the scale of weights, X or y
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, test=X)
     ValueError: test must be a pair (X_test, y_test); got an array of shape (20, 6) and type float64
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics="mse")
-    ValueError: unknown metric 'mse'; use one of squared, absolute, zero_one, logistic, or a function (f, y)
+    ValueError: unknown metric 'mse'; use one of squared, absolute, zero_one, logistic, cross_entropy, or a
+        function (f, y)
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics=3)
-    TypeError: each of metrics must be one of squared, absolute, zero_one, logistic, or a function (f, y) that returns
-        one number per sample; got 3
+    TypeError: each of metrics must be one of squared, absolute, zero_one, logistic, cross_entropy, or a
+        function (f, y) that returns one number per sample; got 3
 sedyn.gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, metrics="zero_one")
     ValueError: the metric 'zero_one' needs labels -1 and +1; got labels such as .. (sedyn.scale_target makes -1 and
         +1 of any two values; the links 'noisy_sign' and 'logistic' give such labels)

@@ -66,10 +66,9 @@ def estimate(args: argparse.Namespace) -> None:
             model = fit_table(table, network.set_params(feature_tests=False))
     for line in describe_preparation(model.pipeline["columns"], table.X):
         print(f"  {line}")
-    runs = network.run_ if isinstance(network.run_, tuple) else (network.run_,)
-    if any(run.status == "diverged" for run in runs):
-        raise ValueError(f"{runs[0].message} (--step-size, here {args.step_size})")
-    n_groups, best = runs[0].n_groups or len(table.y), network.best_step_
+    if network.run_.status == "diverged":
+        raise ValueError(f"{network.run_.message} (--step-size, here {args.step_size})")
+    n_groups, best = network.run_.n_groups or len(table.y), network.best_step_
     _print_curve(network, classes)
     print(f"\nBest stopping time: t = {best}.", _reported(network, table, classes))
     print("\nBeside the obvious, cross-validated:")
@@ -123,7 +122,7 @@ def _require_writable(path: str, flag: str, *read: str) -> None:
 
 def _print_curve(network, classes: bool) -> None:
     shown = _printed_steps(len(network.estimated_error_))
-    shown = np.union1d(shown, [min(network.best_step_, shown[-1])])
+    shown = np.union1d(shown, [network.best_step_])
     print(f"\n{'Log losses' if classes else 'Mean squared errors'} along training\n")
     _print_table(
         ("t", "training", "estimated", "std. error"),
@@ -152,9 +151,6 @@ def _print_features(network, model, table, untested: str) -> None:
         return
     p, effects, errors = network.feature_pvalues_, network.feature_effects_, network.feature_effects_stderr_
     names = [str(name) for name in model.pipeline["columns"].get_feature_names_out()]
-    if p.ndim == 2:
-        print("\nColumns were not tested: tests are for two classes, or numbers.")
-        return
     found = scipy.stats.false_discovery_control(p) <= DISCOVERIES
     order = np.argsort(p, kind="stable")[: max(3, min(found.sum(), MOST_FEATURES))]
     print(
@@ -221,10 +217,8 @@ def _picture(network, table, classes: bool, output: str) -> str:
             alpha=0.2,
             lw=0,
         )
-        if best < len(curve):
-            at_end = best == len(curve) - 1
-            label = f"best stopping time, t = {best}" + (", the last step" if at_end else "")
-            ax.plot(best, curve[best], "*", ms=14, color=line.get_color(), label=label, clip_on=False)
+        label = f"best stopping time, t = {best}" + (", the last step" if best == len(curve) - 1 else "")
+        ax.plot(best, curve[best], "*", ms=14, color=line.get_color(), label=label, clip_on=False)
         ax.set(xlabel="step t", ylabel="log loss" if classes else "mean squared error", ylim=(0, top))
         ax.set_title(f"{table.target}: training and estimated error", parse_math=False)
         ax.legend()

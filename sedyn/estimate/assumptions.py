@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..common import Array, counted
+from ..model import sum_outputs
 from .groups import Groups
 from .spectrum import Spectrum
 
@@ -69,7 +70,7 @@ def check_assumptions(
             )
             + ("" if groups.kappa is not None else " (if rows belong together, name their groups: links look the same)")
         )
-    centred = np.square(y - y.mean())
+    centred = sum_outputs(np.square(y - y.mean(axis=-1, keepdims=True)))
     if centred.max() > 0.1 * centred.sum() and m >= 30:
         found.append("heavy tails: one label carries more than a tenth of the labels' variance; transform the labels")
     return found

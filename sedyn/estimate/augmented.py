@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings as python_warnings
+from collections.abc import Callable
 
 import numpy as np
 
@@ -220,7 +221,7 @@ def augmented_gradient_descent(
     estimates: list[list[float]] = []
     errors: list[list[float]] = []
     at_steps: list[Array] = []
-    trouble, best, best_step, stopped_first, kept = "", np.inf, 0, weights.first, np.zeros(len(y))
+    trouble, best, best_step, stopped_first, kept = "", np.inf, 0, weights.first, np.zeros(y.shape)
     # a pause of the first layer is part of the recursion; after its last move the memory stays what it is
     last = max((t for t in range(T) if rule.moves(t, 0)), default=-1)
     steps = descend(network, rule, weights, X, y, rng, sample_weight=sample_weight)
@@ -240,7 +241,7 @@ def augmented_gradient_descent(
                 if not recorder.record(state):
                     break
                 if state.t in recorder.first_at:
-                    at_steps.append(f)
+                    at_steps.append(f.T)  # as rows, when they leave
                 estimates.append(estimate)
                 errors.append(error)
                 trouble = trouble or _unsteady(estimates, recorder.train, rule.loss.name)
@@ -293,9 +294,9 @@ def augmented_gradient_descent(
         estimated_metrics=estimated[:, 1:] if metrics.names else None,
         estimated_metrics_stderr=stderr[:, 1:] if metrics.names else None,
         best_step=best_step,
-        left_out_outputs=kept,
+        left_out_outputs=np.ascontiguousarray(kept.T),
         left_out_kept=np.stack(at_steps) if at_steps else None,
-        labels=y.astype(float),
+        labels=np.ascontiguousarray(y.T, float),
         sample_weight=sample_weight,
         network=network,
         stopped_first=stopped_first,
@@ -328,7 +329,7 @@ def _judged(network, score, X, y, kept, at_best, weight, fresh_scale, at_start) 
         scaled = network.output(fresh_scale * (u - norms / max(norms.mean(), 1e-300) * memory), small)
         moved = float(np.sum(weight * score(scaled, y)) / max(losses.sum(), 1e-300)) - 1
     found = []
-    if losses.max() > max(TENTH, 12 / len(y)) * losses.sum() and losses.mean() < 0.95 * at_start:
+    if losses.max() > max(TENTH, 12 / len(X)) * losses.sum() and losses.mean() < 0.95 * at_start:
         found.append(
             f"heavy tails: one row carries {losses.max() / losses.sum():.0%} of the estimated error; fresh rows may be "
             "far worse, or far better; look at it, or transform the labels"
@@ -366,6 +367,34 @@ def _own_scaling(X: Array, weight: Array | None = None) -> tuple[bool, float]:
     return True, float(np.sqrt((m + 1) / (m - 3 if scaled else m - 1)))
 
 
+# what moves left-out preactivations of covariance F moves a metric, which may jump: its slopes are differences so far
+def _slopes(network: Network, u: Array, V: Small, y: Array, F: Array) -> tuple[Callable, Array]:
+    """The slopes (q, m) of a metric in u as a function of it and the rows' weights; and the outputs."""
+    slopes, _, residual = network.gradients(u, y, V, UNIT)  # df/du
+    f = residual + y
+    far = np.sqrt(np.maximum(np.einsum("ai,ai->i", slopes, F @ slopes), 0)) + 1e-6 * np.abs(f) + 1e-300
+
+    def slope_of(score, weight):
+        slope = (score(f + far, y) - score(f - far, y)) / (2 * far)
+        return slopes * (slope if weight is None else weight * slope)
+
+    return slope_of, f
+
+
+def _slopes_of_several(network: Network, u: Array, V: Small, y: Array, F: Array) -> tuple[Callable, Array]:
+    """The same for several outputs, which move together: along the principal directions of F."""
+    q, finite = len(u), np.all(np.isfinite(F))
+    values, directions = np.linalg.eigh(F) if finite else (np.full(q, np.nan), np.eye(q))
+    far = np.sqrt(np.maximum(values, 0)) + 1e-6 * np.sqrt(np.mean(np.square(u))) + 1e-300
+    ends = [[network.output(u + sign * move[:, None], V) for sign in (1, -1)] for move in (far * directions).T]
+
+    def slope_of(score, weight):
+        along = np.array([score(up, y) - score(down, y) for up, down in ends]) / (2 * far[:, None])
+        return directions @ (along if weight is None else weight * along)
+
+    return slope_of, network.output(u, V)
+
+
 def _score(
     network: Network,
     metrics,
@@ -379,24 +408,20 @@ def _score(
     weight: Array | None,
 ) -> tuple[Array, list[float], list[float]]:
     """Outputs for left-out preactivations, each metric's mean over them, and its standard error."""
-    m, own, y = len(y), memory.own, y.astype(float)
-    slopes, _, residual = network.gradients(left_out.astype(float), y, V, UNIT)  # df/du
-    f, mixed_own = residual + y, groups.mix(own)
+    m, own, y = y.shape[-1], memory.own, y.astype(float)
+    left_out, mixed_own = left_out.astype(float), groups.mix(own)
     F = memory.spread * own @ mixed_own.T / n  # variance of a fresh preactivation over training sets
     total = np.trace(F)
     jackknife = memory.jackknife
     echo = np.trace(jackknife) / total if jackknife is not None and total > 0 else 1.0
-    # how far f moves: the scale of the slopes of metrics, which may jump
-    far = np.sqrt(np.maximum(np.einsum("ai,ai->i", slopes, F @ slopes), 0)) + 1e-6 * np.abs(f) + 1e-300
+    slope_of, f = (_slopes if y.ndim == 1 else _slopes_of_several)(network, left_out, V, y, F)
     related = groups.n_groups / (groups.n_groups - 1)  # one mean is known
     means, errors = [], []
     for score in metrics.scorers:
-        loss = score(f, y)
-        slope = (score(f + far, y) - score(f - far, y)) / (2 * far)
+        loss, g = score(f, y), slope_of(score, weight)
         if weight is not None:
-            loss, slope = weight * loss, weight * slope
+            loss = weight * loss
         mean = loss.sum() / m
-        g = slopes * slope
         around, mixed = groups.sums(loss - (mean if weight is None else weight * mean)), groups.mix(g)
         B_gg, B_Ng = g @ mixed.T, own @ mixed.T
         pairs = np.vdot(B_Ng, B_Ng.T) / n

@@ -213,7 +213,10 @@ class FeatureTests:
             p = special.chdtrc(rank, chi)
         if rank > 1:  # the direction also follows what chance does to all features alike (measured)
             stderr *= np.sqrt(1 + np.sqrt(rank / n))
-        sign = 1.0 if effects @ (self.centred.T @ self.y) >= 0 else -1.0
+        # of several outputs the one most followed decides: of two classes the second, as of labels -1 and +1
+        upwards = np.atleast_1d(effects @ (self.centred.T @ self.y.T))
+        most = np.flatnonzero(np.abs(upwards) >= (1 - 1e-6) * np.abs(upwards).max())[-1]
+        sign = 1.0 if upwards[most] >= 0 else -1.0
         p, effects, stderr = (
             np.where(self.varies, values, none) for values, none in ((p, 1.0), (effects, 0.0), (stderr, np.nan))
         )

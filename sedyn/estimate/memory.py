@@ -58,7 +58,7 @@ class NudgedMemory:
     ):
         """`small` are the weights to begin with, for their size; `centred`: the columns of X have mean 0 over these
         rows, so that a constant gradient moves nothing. `tests` have reruns of their own, as many."""
-        m, q, nodes = len(y), network.widths[0], len(spectrum.nodes)
+        m, q, nodes = y.shape[-1], network.widths[0], len(spectrum.nodes)
         few = np.sqrt(m * groups.count)
         if nodes == 1:
             few *= max(1.0, m / n_features / 2)  # little memory asks for few, unless large eigenvalues carry it
@@ -72,7 +72,7 @@ class NudgedMemory:
         self.has_kink = network.has_kink(rule.loss)
         self.groups, self.centred, self.rng = groups, centred, rng
         self.y, self.dtype = y, precision_for(np.float32, y, *small.deep)
-        self.labels = np.tile(y.astype(self.dtype), reruns)
+        self.labels = np.tile(y.astype(self.dtype), reruns)  # along the rows, whatever the outputs
         self.weight = sample_weight
         self._weights = None if sample_weight is None else np.tile(sample_weight.astype(self.dtype), reruns)
         self._basis = Basis(np.concatenate([np.full(m, 1 / m), np.full(reruns * m, 1 / (m * reruns))]), np.float32)
@@ -196,7 +196,7 @@ class ExactMemory:
         sample_weight: Array | None = None,
         tests: FeatureTests | None = None,
     ):
-        m, q, n_steps, n_features = len(y), network.widths[0], rule.n_steps, len(first)
+        m, q, n_steps, n_features = y.shape[-1], network.widths[0], rule.n_steps, len(first)
         require_memory(
             Responses.memory_bytes(n_steps, q, m + (0 if rule.linear else 4 * n_features)),
             f"the exact recursion over {n_steps} steps on {m} rows",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..common import Array, Noun, counted, generator, instance, progress, shown
-from ..model import Network, Training, Weights
+from ..model import METRICS, Network, Training, Weights, label_columns
 from ..runs import Trajectory, validate_rows
 from .assumptions import AssumptionWarning
 from .augmented import augmented_gradient_descent
@@ -70,12 +70,12 @@ class Candidate(Noun):
     step: int
     """The step of least estimated error."""
     error: float
-    """The estimated mean squared error there; infinite when training failed from the start."""
+    """The estimated mean squared error there, or the metric monitored; infinite when training failed from the start."""
     stderr: float
     weights: Weights | None
     """The weights at that step, trained on all rows."""
     left_out: Array | None
-    """(m,) outputs at that step for rows that had not been trained on."""
+    """(m,) outputs at that step for rows that had not been trained on; (m, c) of c > 1 outputs."""
     status: str
     message: str
 
@@ -125,6 +125,7 @@ def tune(
     covariance=None,
     unlabelled=None,
     groups=None,
+    monitor: str = "squared",
     executor: Executor | None = None,
     rng=None,
 ) -> Ranking:
@@ -138,6 +139,9 @@ def tune(
         As for `augmented_gradient_descent`.
     scales : sequence of float, or of tuples of L floats
         Scales of the initial weights, combined with the rest.
+    monitor : str
+        What they are ranked and stopped by: ``"squared"``, or the name of another metric (`gradient_descent`), such as
+        ``"cross_entropy"`` for classes.
     executor : concurrent.futures.Executor, optional
         Where to train; by default one after another, here.
     rng : None, int or numpy Generator
@@ -153,7 +157,7 @@ def tune(
     Raises
     ------
     ValueError
-        When there is nothing to try, or X and y are not finite arrays of matching shapes.
+        When there is nothing to try, the metric is unknown, or X and y are not finite arrays of matching shapes.
 
     Warns
     -----
@@ -174,14 +178,17 @@ def tune(
         raise TypeError(f"scales must be a tuple or list of scales of the initial weights; got {shown(scales)}")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor must have a submit method, as those of concurrent.futures; got {shown(executor)}")
+    if not (isinstance(monitor, str) and monitor in METRICS):
+        raise ValueError(f"monitor must be one of {', '.join(METRICS)}; got {shown(monitor)}")
     grid = list(product(networks, trainings, scales))
     if not grid:
         raise ValueError("nothing to try: networks, trainings and scales need at least one entry each")
-    X, y = validate_rows(X, y)
+    X, y = validate_rows(X, y, n_outputs=None)
+    labels = {c: label_columns(y.T, c) for c in {network.widths[-1] for network in networks}}
     group_numbers(groups, len(X))
     spectrum_of(covariance, unlabelled, X.shape[1])  # what is wrong with it is no failure of a candidate
     jobs = [
-        (*point, X, y, covariance, unlabelled, groups, child)
+        (*point, X, y, monitor, covariance, unlabelled, groups, child)
         for point, child in zip(grid, generator(rng).spawn(len(grid)), strict=True)
     ]
     done: list[Candidate] = []
@@ -201,7 +208,8 @@ def tune(
         warnings.warn(text, AssumptionWarning, stacklevel=2)
     ranked = sorted(done, key=lambda c: c.error)
     trained = [c for c in ranked if c.left_out is not None]
-    losses = np.array([np.square(c.left_out - y) for c in trained])
+    score, outputs = METRICS[monitor], ((c.left_out, labels[c.network.widths[-1]]) for c in trained)
+    losses = np.array([score(f.T, y) for f, y in outputs if f is not None])
     return Ranking(
         ranked, optimism(losses, np.array([c.error for c in trained]), np.array([c.stderr for c in trained]))
     )
@@ -246,25 +254,30 @@ def _several(given, kind: type, name: str) -> list:
     return found
 
 
-def _try(network, training, scale, X, y, covariance, unlabelled, groups, rng) -> tuple[Candidate, tuple[str, ...]]:
+def _try(
+    network, training, scale, X, y, monitor, covariance, unlabelled, groups, rng
+) -> tuple[Candidate, tuple[str, ...]]:
     """Train one configuration; a failure becomes a candidate of infinite error that says why."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AssumptionWarning)
             weights = network.init(X.shape[1], scale=scale, rng=rng)
-            run = augmented_gradient_descent(
-                network, training, weights, X, y, covariance=covariance, unlabelled=unlabelled, groups=groups, rng=rng
-            )
+            data = {"covariance": covariance, "unlabelled": unlabelled, "groups": groups}
+            watched = {"monitor": monitor, "metrics": () if monitor == "squared" else (monitor,)}
+            run = augmented_gradient_descent(network, training, weights, X, y, **data, **watched, rng=rng)
     except (ValueError, MemoryError) as error:
         return Candidate(network, training, scale, 0, np.inf, np.inf, None, None, "failed", str(error)), ()
     stop = early_stop(run)
+    least, stderr = stop.error, stop.stderr
+    if run.estimated_metrics is not None and run.estimated_metrics_stderr is not None:  # the one monitored
+        least, stderr = (float(of[stop.step, 0]) for of in (run.estimated_metrics, run.estimated_metrics_stderr))
     candidate = Candidate(
         network,
         training,
         scale,
         stop.step,
-        stop.error,
-        stop.stderr,
+        least,
+        stderr,
         run.stopped,
         run.left_out_outputs,
         run.status,

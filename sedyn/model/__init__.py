@@ -3,6 +3,7 @@
 from .activations import ACTIVATIONS, Activation
 from .covariance import covariance_root, eigen_directions, gauss_nodes, times_root
 from .features import block_variances, power_law_variances, random_signal, sample_features
+from .labels import label_columns, sum_outputs
 from .losses import LOSSES, METRICS, Loss, Metrics
 from .network import Network, Small, Weights
 from .optimizers import Adam, Clip, Optimizer, Proximal, RMSProp, SignDescent

@@ -3,16 +3,16 @@
 Samples are columns throughout, as in the theory sheet: ``u = W_1^T x`` is a column of q
 numbers and N samples make an array of shape (q, N).
 
-======== ============================================== ===================
+======== ============================================== ======================
 symbol   name                                           shape
-======== ============================================== ===================
+======== ============================================== ======================
 u        first-layer preactivation, without its bias    (q, N)
 V        small weights: deep weights (W_2, .., W_L)     (fan_in, fan_out) each
          and, if any, the biases (b_1, .., b_L)         (width,) each
-f        output of the network                          (N,)
+f        output of the network                          (N,); (c, N) for c > 1
 S        d loss / d u                                   (q, N)
 J        dS / du, the full Hessian of the loss in u     (q, q, N)
-======== ============================================== ===================
+======== ============================================== ======================
 """
 
 from __future__ import annotations
@@ -68,12 +68,13 @@ class Weights(Noun):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Network(Noun):
-    """A fully connected network with a scalar output (theory 1).
+    """A fully connected network of one output (theory 1), or of several (theory 11).
 
     Parameters
     ----------
     widths : tuple of int
-        Number of outputs of each layer, ``(q, .., 1)``; the number of layers L is its length, at least 2.
+        Number of outputs of each layer, ``(q, .., 1)``, or ``(q, .., c)`` for c numbers or classes; the number of
+        layers L is its length, at least 2.
     activations : tuple
         One per layer: a name out of tanh, sigmoid, softplus, gelu, silu, erf, identity, relu, or a pair of
         callables ``(value, derivative)``.
@@ -83,8 +84,7 @@ class Network(Noun):
     Raises
     ------
     ValueError, TypeError
-        When the widths are not positive integers ending in 1, an activation is unknown, or a derivative is not that of
-        its value.
+        When the widths are not positive integers, an activation is unknown, or a derivative is not that of its value.
 
     Examples
     --------
@@ -104,9 +104,9 @@ class Network(Noun):
 
     def __post_init__(self):
         sizes = numbers(self.widths)
-        if sizes.ndim != 1 or len(sizes) < 2 or sizes[-1] != 1 or not np.all((sizes >= 1) & (sizes % 1 == 0)):
+        if sizes.ndim != 1 or len(sizes) < 2 or not np.all((sizes >= 1) & (sizes % 1 == 0)):
             raise ValueError(
-                "widths must be at least two positive integers, the last one 1 (a scalar output); "
+                "widths must be at least two positive integers, the last one the number of outputs; "
                 f"got {shown(self.widths)}"
             )
         widths = tuple(int(width) for width in sizes)
@@ -162,7 +162,7 @@ class Network(Noun):
         return Weights(first, tuple(deep), tuple(np.zeros(width) for width in self.widths) if self.bias else ())
 
     def predict(self, weights: Weights, X: Array) -> Array:
-        """Outputs f(x) for the rows of X (m, n_features), shape (m,)."""
+        """Outputs f(x) for the rows of X (m, n_features), shape (m,), or (m, c) of a network of c > 1 outputs."""
         instance(weights, Weights, "weights")
         X, first = finite_array(X, "X"), finite_array(weights.first, "weights.first")
         if first.ndim != 2 or first.shape[1] != self.widths[0]:
@@ -171,7 +171,7 @@ class Network(Noun):
             raise ValueError(
                 f"X must have shape (m, {len(first)}), a column for every row of weights.first; got {X.shape}"
             )
-        return self.output((X @ first).T, self.validate_small(weights.deep, weights.biases))
+        return self.output((X @ first).T, self.validate_small(weights.deep, weights.biases)).T
 
     def validate_small(self, deep, biases=(), dtype=np.float64) -> Small:
         """Deep weights and biases as arrays of `dtype`; ValueError when they do not fit or are not finite."""
@@ -199,9 +199,10 @@ class Network(Noun):
     def require_smooth(self, who: str, loss: Loss) -> None:
         """Raise ValueError, naming smooth relatives, when an activation or the loss has a kink: its Hessian would hold
         delta functions."""
-        if loss.kink is not None:
+        kink = loss.kink_among(self.widths[-1])
+        if kink is not None:
             raise ValueError(
-                f"{who} needs second derivatives, and the loss {loss.name!r} has a kink at f = {loss.kink:.3g}; "
+                f"{who} needs second derivatives, and the loss {loss.name!r} has a kink at f = {kink:.3g}; "
                 "use 'pseudo_huber' or 'logistic'"
             )
         for act in self._acts:
@@ -214,17 +215,21 @@ class Network(Noun):
 
     def has_kink(self, loss: Loss) -> bool:
         """Whether the loss or an activation has one."""
-        return loss.kink is not None or any(act.kink is not None for act in self._acts)
+        return loss.kink_among(self.widths[-1]) is not None or any(act.kink is not None for act in self._acts)
 
     # ---- one sample's loss (theory 1), on columns; nothing below validates
 
     def output(self, u: Array, V: Small) -> Array:
-        """f of preactivations u (q, N), shape (N,); u and V may have leading axes in common."""
+        """f of preactivations u (q, N), shape (N,) or (c, N); u and V may have leading axes in common."""
         h = u  # layer by layer, so that no more than one is in memory
         for (W, b), act in zip(V.layers(), self._acts, strict=True):
             z = h if W is None else np.swapaxes(W, -1, -2) @ h
             h = act.value(z if b is None else z + b[..., None])
-        return h[..., 0, :]
+        return self.outputs_of(h)
+
+    def outputs_of(self, h: Array) -> Array:
+        """Activations of the last layer (.., c, N) as outputs: one output has no axis of its own."""
+        return h[..., 0, :] if self.widths[-1] == 1 else h
 
     def forward(self, u: Array, V: Small) -> tuple[list[Array], list[Array]]:
         """Preactivations and activations of every layer."""
@@ -240,13 +245,14 @@ class Network(Noun):
     ) -> tuple[Array, Small, Array]:
         """Backpropagation of the loss, times the `weight` (N,) of each sample.
 
-        Returns S (q, N), the gradients in V summed over the N samples, and the residuals f - y (N,). All of them may
-        have leading axes in common, such as the runs.
+        Returns S (q, N), the gradients in V summed over the N samples, and the residuals f - y, (N,) or (c, N) as f.
+        All of them may have leading axes in common, such as the runs.
         """
         a, h = self.forward(u, V)
-        f = h[-1][..., 0, :]
-        slope = loss.derivative(f, y)
-        g = (slope if weight is None else weight * slope)[..., None, :]  # d loss / d h_l, from the last layer down
+        f = self.outputs_of(h[-1])
+        g = loss.derivative(f, y).reshape(h[-1].shape)  # d loss / d h_l, from the last layer down
+        if weight is not None:
+            g = weight[..., None, :] * g
         V_gradients: list[Array] = []
         bias_gradients: list[Array] = []
         for level in range(self.n_layers - 1, -1, -1):

@@ -7,6 +7,7 @@ from scipy import special
 
 from ..common import Array, finite_array, generator, integer, require_memory, shown
 from .covariance import covariance_root, times_root
+from .labels import label_columns
 from .losses import Metrics
 from .network import Network, Small, Weights
 from .overlaps import Overlaps, joint_loadings
@@ -52,7 +53,7 @@ def metric_integrals(
     root, loadings, _ = joint_loadings(gram, cross, signal_gram)
     n_paths, (steps, q, _), k = max(n_paths, least), loadings.shape, len(root)
     xi, points = np.split(gaussian_points(1 + k + q, n_paths, rng), [1])
-    Y = teacher.labels(root @ points[:k], xi[0]).astype(np.float32)
+    Y = label_columns(teacher.labels(root @ points[:k], xi[0]), network.widths[-1]).astype(np.float32)
     points = points.astype(np.float32)
     chunk = max(1, INTEGRAL_SIZE // (n_paths * q))  # several steps at once, in cache
     errors = []
@@ -63,6 +64,7 @@ def metric_integrals(
         if metrics.names:  # whose functions take one row of samples
             errors += [metrics.means(residual, Y) for residual in residuals]
         else:  # the same numbers, faster
+            residuals = residuals.reshape(len(residuals), -1)
             squares = np.einsum("si,si->s", residuals, residuals, dtype=float) / n_paths
             errors.append(squares[:, None])
     return np.array(errors) if metrics.names else np.concatenate(errors)
@@ -76,7 +78,7 @@ def require_paths(n_paths: int, dim: int) -> None:
 def population_error(
     network: Network, teacher: Teacher, overlaps: Overlaps, *, n_paths: int = 2**14, rng=None
 ) -> float:
-    """Generalization error E (f(x) - y)^2 of a network with these overlaps on Gaussian features.
+    """Generalization error E |f(x) - y|^2 of a network with these overlaps on Gaussian features.
 
     An integral in q + k + 1 dimensions over the joint Gaussian law of W_1^T x and <x, mu>, by scrambled Sobol points,
     at least 4096; with ``Overlaps.of(run.final, signal)`` it replaces a test set.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..common import numbers, shown
-from .losses import Metrics, require_binary
+from .labels import sum_outputs
+from .losses import Metrics
 from .network import Small
 from .training import Rule
 
@@ -23,7 +24,7 @@ class Recording:
 
     def __init__(self, rule: Rule, metrics: Metrics, labels: np.ndarray, sample_weight: np.ndarray | None = None):
         metrics.validate(labels)
-        require_binary(f"the loss {rule.loss.name!r}", rule.loss.name, labels)
+        rule.loss.validate(labels)
         self.n_steps, self.metrics, self.labels, self.sample_weight = rule.n_steps, metrics, labels, sample_weight
         self.train: list[np.ndarray] = []  # squared error, then the metrics
         self.small: list[Small] = []
@@ -35,7 +36,7 @@ class Recording:
         train, t = self.metrics.means(residual, self.labels, self.sample_weight), len(self.train)
         largest = max(np.abs(W).max(initial=0.0) for W in (first, *small.deep, *small.biases))
         if not t:
-            bound = DIVERGENCE_FACTOR * (train[0] + float(np.mean(np.square(self.labels))) + 1e-300)
+            bound = DIVERGENCE_FACTOR * (train[0] + float(np.mean(sum_outputs(np.square(self.labels)))) + 1e-300)
             self._bound = min(np.finfo(float).max, bound)  # infinity and NaN are beyond every bound
             self._largest = LARGEST_WEIGHT * max(1.0, largest)
         if not (train[0] <= self._bound and largest <= self._largest):

@@ -46,6 +46,18 @@ CLASSIFIERS: dict[str, Callable[[Array, Array, float], Array]] = {
     "noisy_sign": lambda z, xi, noise: _plus_minus(z + noise * xi >= 0),
     "logistic": lambda z, xi, noise: _plus_minus(special.ndtr(xi) < special.expit(z)),
 }
+
+
+def _softmax_classes(Z: Array, xi: Array, noise: float) -> Array:
+    """Class j with probability softmax(Z / noise)_j."""
+    if noise == 0:
+        return Z.argmax(axis=0).astype(float)
+    with np.errstate(over="ignore", under="ignore"):
+        below = np.cumsum(special.softmax((Z - Z.max(axis=0)) / noise, axis=0), axis=0)[:-1]
+    return (special.ndtr(xi) >= below).sum(axis=0).astype(float)
+
+
+MULTI_CLASSIFIERS: dict[str, Callable[[Array, Array, float], Array]] = {"softmax": _softmax_classes}
 MULTI_LINKS: dict[str, Callable[[Array], Array]] = {
     "committee": lambda Z: np.tanh(Z).sum(axis=0) / np.sqrt(len(Z)),
     "parity": lambda Z: np.prod(np.sign(Z), axis=0),
@@ -90,22 +102,29 @@ class Teacher(Noun):
 
         Raises ValueError when a callable link returns another shape or non-finite numbers.
         """
-        if self.noise is None or self.link in CLASSIFIERS:
+        if self.noise is None or self._makes_labels:
             raise ValueError("this teacher's noise is not added to a mean label; use labels(z, xi)")
         z = self._shaped(z)
         return self._checked(called(self._link, "the link", z), z)
 
     def labels(self, z: Array, xi: Array) -> Array:
-        """Labels (N,) for z = <x, mu>, (N,) or (1, N), or for a `MultiIndex` (k, N), and standard Gaussian xi (N,)."""
+        """Labels (N,) for z = <x, mu>, (N,) or (1, N), or for a `MultiIndex` (k, N), and standard Gaussian xi (N,).
+
+        Of a link that returns c numbers per sample (c, N).
+        """
         z, given = self._shaped(z), _plain(xi)
         if given.shape != z.shape[-1:] or not _finite(given):
             raise ValueError(f"xi must hold one finite number for each z, shape {z.shape[-1:]}; got {shown_array(xi)}")
         xi = given
         if self.noise is None:
             return self._checked(called(self._link, "the link", z, xi), z)
-        if self.link in CLASSIFIERS:
+        if self._makes_labels:
             return self._link(z, xi, self.noise)
         return self.mean_label(z) + self.noise * xi
+
+    @property
+    def _makes_labels(self) -> bool:
+        return isinstance(self.link, str) and self.link in CLASSIFIERS | MULTI_CLASSIFIERS
 
     def _shaped(self, z) -> Array:
         found, k = _plain(z), self.n_indices
@@ -116,12 +135,14 @@ class Teacher(Noun):
         return found.reshape(self._shape)
 
     def _checked(self, labels, z: Array) -> Array:
-        out = numbers(labels)
-        if out.shape != z.shape[-1:] or not np.all(np.isfinite(out)):
-            known = real_array(labels) is not None and out.ndim and out.shape != z.shape[-1:]
+        out, N = numbers(labels), z.shape[-1]
+        fits = out.shape == (N,) or (out.ndim == 2 and len(out) > 1 and out.shape[1] == N)
+        if not fits or not np.all(np.isfinite(out)):
+            known = real_array(labels) is not None and out.ndim and not fits
             got = f"shape {out.shape}" if known else shown_array(labels)
             raise ValueError(
-                f"the link must map an array of shape {z.shape} to finite numbers of shape {z.shape[-1:]}; got {got}"
+                f"the link must map an array of shape {z.shape} to finite numbers of shape {(N,)}, or (c, {N}) for "
+                f"c > 1 outputs; got {got}"
             )
         return out
 
@@ -129,7 +150,8 @@ class Teacher(Noun):
         self, n_samples: int, signal: Array, *, features="gaussian", covariance=None, rng=None
     ) -> tuple[Array, Array]:
         """Draw X (n_samples, n_features) and y (n_samples,) for a signal (n_features,), or (n_features, k) of a
-        `MultiIndex`; `features` and `covariance` as in `sample_features`."""
+        `MultiIndex`; `features` and `covariance` as in `sample_features`. A link to c numbers makes y (n_samples, c).
+        """
         signal = finite_array(signal, "signal")
         columns = [(self.n_indices,), ()] if self.n_indices == 1 else [(self.n_indices,)]
         if not signal.size or not signal.ndim or signal.shape[1:] not in columns:
@@ -146,7 +168,7 @@ class Teacher(Noun):
                     f"signal and features are too large for their product: the largest entries are "
                     f"{np.abs(signal).max():.3g} and {np.abs(X).max():.3g}; lower their scale"
                 )
-            return X, self.labels(z, rng.standard_normal(n_samples))
+            return X, np.ascontiguousarray(self.labels(z, rng.standard_normal(n_samples)).T)
 
 
 def _plain(value) -> Array:
@@ -196,15 +218,16 @@ class SingleIndex(Teacher):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MultiIndex(Teacher):
-    """Labels ``y = link(Z) + noise * xi`` with Z = (<x, mu_1>, .., <x, mu_k>) of shape (k, N) (theory 6).
+    """Labels ``y = link(Z) + noise * xi`` with Z = (<x, mu_1>, .., <x, mu_k>) of shape (k, N) (theory 6, 11).
 
     The signals, an (n_features, k) array, may have any Gram matrix.
 
     Parameters
     ----------
     link : str or callable
-        committee (the sum of tanh z_j over sqrt(k)), parity (product of signs), product; or a function of an array
-        (k, N) that returns (N,).
+        committee (the sum of tanh z_j over sqrt(k)), parity (product of signs), product; ``"softmax"``, classes
+        0..k-1, of which j has the probability softmax(Z / noise)_j (the largest z_j without noise); or a function of
+        an array (k, N) that returns (N,), numbers or classes, or (c, N) for a network of c outputs.
     noise : float or None
         As for `SingleIndex`; None: the link is a callable ``(Z, xi)``.
     n_indices : int
@@ -217,16 +240,19 @@ class MultiIndex(Teacher):
     >>> X, y = teacher.sample(20, np.eye(50, 3), rng=0)
     >>> y.shape
     (20,)
+    >>> sedyn.MultiIndex("softmax", n_indices=3, noise=0.5).sample(6, np.eye(50, 3), rng=0)[1].astype(int).tolist()
+    [2, 2, 1, 0, 1, 2]
     """
 
     link: str | Callable
     n_indices: int
     noise: float | None = 0.0
     _link: Callable = field(init=False, repr=False, compare=False)
-    _registered = MULTI_LINKS
+    _registered = MULTI_LINKS | MULTI_CLASSIFIERS
 
     def __post_init__(self):
-        object.__setattr__(self, "n_indices", integer(self.n_indices, "n_indices"))
+        least = 2 if isinstance(self.link, str) and self.link in MULTI_CLASSIFIERS else 1
+        object.__setattr__(self, "n_indices", integer(self.n_indices, "n_indices", least))
         super().__post_init__()
 
     def __reduce__(self):

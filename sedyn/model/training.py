@@ -42,8 +42,9 @@ class Training(Noun):
         ``"bernoulli"``: every row with probability b, and the sum of their gradients over b m. The theory of both is
         the same.
     loss : str, callable or `Loss`
-        squared, logistic and hinge (labels -1 and +1), huber, pseudo_huber, absolute; or the derivative
-        ``(f, y) -> dl/df``. Reported errors stay squared errors and `metrics`.
+        squared, logistic and hinge (labels -1 and +1), huber, pseudo_huber, absolute; cross_entropy of the classes that
+        several outputs stand for; or the derivative ``(f, y) -> dl/df``. All but cross_entropy act output by output
+        (`Loss`). Reported errors stay squared errors, summed over outputs, and `metrics`.
     optimizer : None, `Optimizer`, or a tuple of L of them
         What moves the weights in the place of the rule above, in all layers or layer by layer (None: that rule):
         `Adam`, `RMSProp`, `SignDescent`, `Proximal`, `Clip`, or your own `Optimizer`. The first layer is moved in

@@ -6,8 +6,8 @@ A third one, the population limit in which no sample is used twice, is `state_ev
 symbol   name                                           shape
 ======== ============================================== ===================
 u, f     preactivations and outputs at the start        (q, m), (m,)
-g        output of the linearized network               (m,)
-r        its residuals g - y                            (m,)
+g        output of the linearized network               (m,), (c, m)
+r        its residuals g - y                            as g
 c        widening factor of the hidden layers           number
 ======== ============================================== ===================
 """
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..common import Array, generator, instance, integer, one_blas_thread, shown
-from ..model import Moving, Network, Small, Training, Weights
+from ..model import Moving, Network, Small, Training, Weights, sum_outputs
 from .descent import validate_run
 from .trajectory import Recorder, State, Trajectory
 
@@ -66,7 +66,7 @@ def linearized_gradient_descent(
     weights, X, y, test, metrics = validate_run(network, training, weights, X, y, test, (), np.float64)
     rule, rng = training.rule(network.n_layers), generator(rng)
     tangents = [_Tangent(network, weights, features) for features, _ in ((X, y), *([test] if test else []))]
-    m, T, general = len(y), rule.n_steps, []
+    m, T, general = len(X), rule.n_steps, []
     W, V = Moving(rule, weights.first), Moving(rule, weights.small)
     recorder = Recorder(network, rule, y, None, metrics)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -77,7 +77,7 @@ def linearized_gradient_descent(
             if not recorder.record(State(t, W.now, V.now, tangents[0].u, S, outputs[0] - y)):
                 break
             if test:
-                general.append(np.mean(np.square(outputs[1] - test[1])))
+                general.append(np.mean(sum_outputs(np.square(outputs[1] - test[1]))))
             if t < T:
                 W.step(t, gradient / m)
                 V.step(t, gradients.map(lambda g: g / m))
@@ -94,16 +94,18 @@ class _Tangent:
         self.slopes = [act.derivative(x, v) for act, x, v in zip(network._acts, a, self.h, strict=True)]
 
     def output(self, moved: Array, V: Small) -> Array:
-        """f_0 plus the Jacobian times a displacement, `moved` of W_1 and V - V_0 (forward mode), shape (m,)."""
+        """f_0 plus the Jacobian times a displacement, `moved` of W_1 and V - V_0 (forward mode), (m,) or (c, m)."""
         dh, change = self.X, V.map(np.subtract, self.V)
         for level, ((dW, db), slope) in enumerate(zip(change.layers(), self.slopes, strict=True)):
             da = (self.X @ moved).T if dW is None else self.V.deep[level - 1].T @ dh + dW.T @ self.h[level - 1]
             dh = slope * (da if db is None else da + db[:, None])
-        return self.h[-1][0] + dh[0]
+        return self.network.outputs_of(self.h[-1] + dh)
 
     def transposed(self, slope: Array, batch: Array | None) -> tuple[Array, Array, Small]:
         """The transposed Jacobian times the slope of each row's loss: backpropagation at the initial weights."""
-        S, gradients, _ = self.network.gradients(self.u, self.h[-1][0] - slope, self.V, weight=batch)
+        S, gradients, _ = self.network.gradients(
+            self.u, self.network.outputs_of(self.h[-1]) - slope, self.V, weight=batch
+        )
         return S, self.X.T @ S.T, gradients
 
 
@@ -151,7 +153,7 @@ def widen(network: Network, training: Training, factor: int, scaling: str = "max
         raise ValueError(f"unknown scaling {shown(scaling)}; use {' or '.join(multipliers)}")
     output = c**-0.5 if scaling == "maximal_update" else 1.0
     return Wide(
-        Network((*(factor * q for q in network.widths[:-1]), 1), network.activations, network.bias),
+        Network((*(factor * q for q in network.widths[:-1]), network.widths[-1]), network.activations, network.bias),
         replace(training, step_size=training.step_sizes(L) * multipliers[scaling]),
         (*[1.0] * (L - 1), output),
     )

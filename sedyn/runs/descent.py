@@ -23,7 +23,7 @@ from ..common import (
     shown,
     shown_array,
 )
-from ..model import Metrics, Moving, Network, Rule, Small, Training, Weights
+from ..model import Metrics, Moving, Network, Rule, Small, Training, Weights, label_columns
 from .products import Helpers, products, row_blocks
 from .trajectory import Recorder, State, Trajectory
 
@@ -38,7 +38,7 @@ def descend(
     n_threads: int | None = None,
     sample_weight: Array | None = None,
 ) -> Iterator[State]:
-    """Yield the state at t = 0..T; the caller may stop at any step. Inputs are taken as validated.
+    """Yield the state at t = 0..T; the caller may stop at any step. Inputs are taken as validated, y (m,) or (c, m).
 
     Each step reads X once, block by block: multiply, differentiate, multiply back. The blocks and the order of their
     sums depend on the shape of X alone, so the number of threads does not change the result.
@@ -58,7 +58,9 @@ def descend(
             b = blocks[k]
             u = state.u[:, b] = multiply(X[b], W)
             weight = None if factor is None else factor[b]
-            S, small_gradients[k], state.residual[b] = network.gradients(u, y[b], state.small, rule.loss, weight)
+            S, small_gradients[k], state.residual[..., b] = network.gradients(
+                u, y[..., b], state.small, rule.loss, weight
+            )
             state.S[:, b] = S
             if move_first:
                 multiply_back(X[b], S, first_gradients[k])
@@ -70,7 +72,7 @@ def descend(
             batch = rule.batch_weights(m, rng, X.dtype.type)
             factor = sample_weight if batch is None else batch if sample_weight is None else sample_weight * batch
             u, S = np.empty((2, q, m), X.dtype)
-            state = State(t, W.now.T, V.now, u, S, np.empty(m, X.dtype), batch)
+            state = State(t, W.now.T, V.now, u, S, np.empty(y.shape, X.dtype), batch)
             move_first = t < T and rule.moves(t, 0)
             order = range(len(blocks))[:: -1 if t % 2 else 1]  # back and forth: the last rows read are still in cache
             helpers.share(partial(work, iter(order), W.now, state, factor, move_first))
@@ -107,14 +109,16 @@ def gradient_descent(
         What to train, how, and from where.
     X : (m, n_features) array
     y : (m,) array
+        Of a network of c > 1 outputs classes 0..c-1, or an array (m, c): probabilities of them, or any numbers.
     test : (X_test, y_test), optional
         Fresh rows on which the generalization error is measured at every step.
     sample_weight : (m,) array, optional
         Weights > 0 of the training rows in the loss and in the training errors, here divided by their mean: a row of
         weight 2 counts like two equal rows.
     metrics : sequence of str or callable
-        Further errors to report: ``"absolute"``, ``"zero_one"`` (sign of the output against labels -1 and +1),
-        ``"logistic"``, ``"squared"``, or a callable ``(f, y) -> loss`` per sample.
+        Further errors to report: ``"absolute"``, ``"zero_one"`` (sign of the output against labels -1 and +1; of
+        several outputs the largest against the class), ``"logistic"``, ``"cross_entropy"`` (several outputs),
+        ``"squared"``, or a callable ``(f, y) -> loss`` per sample, for f and y of shape (m,), or (c, m) of c outputs.
     first_weights_at, preactivations_at : sequence of int or "all"
         Steps t in 0..T at which to keep W_1 and X W_1.
     dtype : float64 or float32
@@ -168,18 +172,24 @@ def gradient_descent(
     return recorder.trajectory()
 
 
-def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> tuple[Array, Array]:
-    """X (m, n_features) and y (m,) as finite arrays of `dtype`, or ValueError saying what is wrong."""
+def validate_rows(
+    X, y, n_features=None, dtype=np.float64, names=("X", "y"), n_outputs: int | None = 1
+) -> tuple[Array, Array]:
+    """X (m, n_features) and labels y as finite arrays of `dtype`, or ValueError saying what is wrong.
+
+    Labels are numbers (m,) of one output; of c of them classes (m,) or an array (m, c), and returned as (c, m). Where
+    `n_outputs` is None either is taken and returned as it is.
+    """
+    of_y = {None: "(m,) or (m, c)", 1: "(m,)"}.get(n_outputs, f"(m,), classes, or (m, {n_outputs})")
     clean = []
-    for value, name, ndim in ((X, names[0], 2), (y, names[1], 1)):
+    for value, name, ndim, expected in ((X, names[0], (2,), "(m, n_features)"), (y, names[1], (1, 2), of_y)):
         with np.errstate(over="ignore"):
             found = real_array(value, dtype)
         if found is None:
             advice = "" if hasattr(value, "nnz") else "; convert, fill in or drop what is not"
             raise ValueError(f"{name} must be an array of real numbers; got {shown_array(value)}{advice}")
         found = np.ascontiguousarray(found) if found.ndim else found
-        if found.ndim != ndim:
-            expected = "(m, n_features)" if ndim == 2 else "(m,)"
+        if found.ndim not in ndim or (expected == "(m,)" and found.shape[1:] == (1,)):
             raise ValueError(f"{name} must have shape {expected}; got {found.shape}")
         if not np.all(np.isfinite(found)):
             bad = np.count_nonzero(~np.isfinite(numbers(value)))
@@ -196,7 +206,7 @@ def validate_rows(X, y, n_features=None, dtype=np.float64, names=("X", "y")) -> 
         raise ValueError(
             f"{names[0]} has {counted(X.shape[1], 'column')}; expected {n_features}, one for each row of weights.first"
         )
-    return X, y
+    return X, y if n_outputs is None else np.ascontiguousarray(label_columns(y.T, n_outputs, names[1]))
 
 
 def validate_sample_weight(sample_weight, y: Array) -> Array | None:
@@ -204,16 +214,16 @@ def validate_sample_weight(sample_weight, y: Array) -> Array | None:
     if sample_weight is None:
         return None
     given = numbers(sample_weight)
-    if given.shape != y.shape or not np.all((given > 0) & np.isfinite(given)):
+    if given.shape != y.shape[-1:] or not np.all((given > 0) & np.isfinite(given)):
         raise ValueError(
-            f"sample_weight must hold one finite weight > 0 per row, shape {y.shape}; got {shown(sample_weight)}; "
+            f"sample_weight must hold one finite weight > 0 per row, shape {y.shape[-1:]}; got {shown(sample_weight)}; "
             "leave rows of weight 0 out"
         )
     return (given / given.mean()).astype(y.dtype)
 
 
 def validate_run(network, training, weights, X, y, test, metrics, dtype):
-    """Everything a run needs besides its rule, checked once: weights, X, y, test rows, and the metrics."""
+    """Everything a run needs besides its rule, checked once: weights, X, y (m,) or (c, m), test rows, and metrics."""
     instance(network, Network, "network")
     instance(training, Training, "training")
     instance(weights, Weights, "weights")
@@ -225,10 +235,11 @@ def validate_run(network, training, weights, X, y, test, metrics, dtype):
     if first.ndim != 2 or first.shape[1] != network.widths[0]:
         raise ValueError(f"weights.first must have shape (n_features, {network.widths[0]}); got {first.shape}")
     weights = Weights(first, *network.validate_small(weights.deep, weights.biases, dtype))
-    X, y = validate_rows(X, y, n_features=len(first), dtype=dtype)
+    sizes = {"n_features": len(first), "dtype": dtype, "n_outputs": network.widths[-1]}
+    X, y = validate_rows(X, y, **sizes)
     if test is not None:
         if not isinstance(test, (tuple, list)) or len(test) != 2:
             raise ValueError(f"test must be a pair (X_test, y_test); got {shown(test)}")
         X_test, y_test = test
-        test = validate_rows(X_test, y_test, n_features=len(first), dtype=dtype, names=("X_test", "y_test"))
+        test = validate_rows(X_test, y_test, **sizes, names=("X_test", "y_test"))
     return weights, X, y, test, Metrics(metrics)

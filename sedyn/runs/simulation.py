@@ -32,6 +32,7 @@ from ..model import (
     Weights,
     chosen_steps,
     covariance_root,
+    label_columns,
     overlaps_and_errors,
     require_paths,
     sample_features,
@@ -206,6 +207,7 @@ def simulate(
         X, y = (
             part.astype(weights.first.dtype) for part in teacher.sample(n_samples, signal, features=drawn, rng=child)
         )
+        y = np.ascontiguousarray(label_columns(y.T, network.widths[-1]))
         recorder = Recorder(network, rule, y, None, scores, "all")
         try:
             for state in descend(network, rule, weights, X, y, child, n_threads=1):

@@ -37,12 +37,12 @@ class Trajectory(Result):
     best_step : int or None
         The step of least estimated error (or metric, `monitor`), out of those before training became unsteady, if it
         did (`warnings`).
-    left_out_outputs : (m,) or None
+    left_out_outputs : (m,), (m, c) or None
         Outputs for the training rows at that step, as if each (with its group) had not been trained on (theory 5).
-    left_out_kept : (len(first_weights_at), m) or None
+    left_out_kept : (len(first_weights_at), m), (.., m, c) or None
         The same at the chosen steps.
     labels, sample_weight : (m,) or None
-        Those of the training rows of such a run.
+        Those of the training rows of such a run; labels of c > 1 outputs are (m, c), one-hot for classes.
     network : Network or None
         The network of such a run, for its intervals; a file does not keep one with activations of one's own.
     feature_pvalues : (n_features,) or None
@@ -51,8 +51,9 @@ class Trajectory(Result):
         What they come from: independent and standard Gaussian for such features. Last columns are 0 where neurons do
         so much alike that fewer combinations of them can be tested.
     feature_effects, feature_effects_stderr : (n_features,) or None
-        Effect of every feature along the direction that they share, upwards with the labels: like a coefficient of a
-        regression, in units of the noise of one row; and its standard error.
+        Effect of every feature along the direction that they share, upwards with the labels (of several outputs, with
+        that which effects follow most): like a coefficient of a regression, in units of the noise of one row; and its
+        standard error.
     stopped_first : (n_features, q) or None
         W_1 at that step.
     first_weights : (len(first_weights_at), n_features, q) or None
@@ -171,8 +172,8 @@ class Trajectory(Result):
         Raises
         ------
         ValueError
-            When the run has no left-out outputs (`augmented_gradient_descent`) or none at that step, and for rows that
-            do not fit or a level out of range.
+            When the run has no left-out outputs (`augmented_gradient_descent`) or none at that step, for several
+            outputs (`prediction_set`), and for rows that do not fit or a level out of range.
 
         Examples
         --------
@@ -187,19 +188,21 @@ class Trajectory(Result):
         """
         level = number(level, "level", "lie between 0 and 1", lambda x: 0 < x < 1)
         weights, left_out = self._kept(step)
-        f = self._predict(weights, X_new)
         scores, width = self._scores(left_out, adaptive)
+        f = self._predict(weights, X_new)
         half = conformal_quantile(scores, level, self.sample_weight, self.n_independent) * (
             1.0 if width is None else width.at(f)
         )
         return np.stack([f - half, f + half], axis=1)
 
     def prediction_set(self, X_new: Array, level: float = 0.9, *, step: int | None = None) -> Array:
-        """Which of the labels -1 and +1 new rows may have: the true one is among them with probability `level`.
+        """Which classes new rows may have: the true one is among them with probability `level`.
 
-        As `prediction_interval`, with -label * output in the place of the residual. Returns a (rows, 2) array of bool,
-        for -1 and +1; both where the output is small, none where a low level asks for more than it shows. Raises
-        ValueError as `prediction_interval`, and for labels other than -1 and +1.
+        As `prediction_interval`, with a margin in the place of the residual: -label * output of labels -1 and +1; with
+        an output for each class, the largest of the others less that of the class (theory 11). Returns a
+        (rows, classes) array of bool, for -1 and +1, or for 0..c-1; several where the margins are small, none where a
+        low level asks for more than they show. Raises ValueError as `prediction_interval`, and for labels that are no
+        classes.
 
         Examples
         --------
@@ -217,11 +220,17 @@ class Trajectory(Result):
         level = number(level, "level", "lie between 0 and 1", lambda x: 0 < x < 1)
         weights, left_out = self._kept(step)
         assert self.labels is not None
-        if not np.all(np.abs(self.labels) == 1):
+        if self.labels.ndim == 2:
+            own = self.labels == 1
+            if not (np.all(own.sum(axis=1) == 1) and np.all(own | (self.labels == 0))):
+                raise ValueError("prediction sets are for classes; this run's labels are other numbers")
+        elif np.all(np.abs(self.labels) == 1):
+            own = np.stack([self.labels < 0, self.labels > 0], axis=1)
+        else:
             raise ValueError("prediction sets are for labels -1 and +1; this run has others, use prediction_interval")
-        f = self._predict(weights, X_new)
-        most = conformal_quantile(-self.labels * left_out, level, self.sample_weight, self.n_independent)
-        return np.stack([f <= most, -f <= most], axis=1)
+        scores = _margins(left_out)[own]
+        most = conformal_quantile(scores, level, self.sample_weight, self.n_independent)
+        return _margins(self._predict(weights, X_new)) <= most
 
     def interval_accuracy(
         self, level: float = 0.9, *, step: int | None = None, adaptive: bool = False
@@ -267,6 +276,11 @@ class Trajectory(Result):
 
     def _scores(self, left_out: Array, adaptive: bool) -> tuple[Array, Width | None]:
         assert self.labels is not None
+        if left_out.ndim == 2:
+            raise ValueError(
+                f"intervals are for networks of one output; this one has {left_out.shape[1]}, use prediction_set for "
+                "its classes"
+            )
         sizes = np.abs(self.labels - left_out)
         if not adaptive:
             return sizes, None
@@ -286,7 +300,7 @@ class State:
     small: Small
     u: Array  # preactivations of the training rows, without bias, (q, m)
     S: Array  # d loss / d u, (q, m), times the weights of the sample and of the batch
-    residual: Array  # f - y, (m,)
+    residual: Array  # f - y, (m,), or (c, m) of several outputs
     batch: Array | None = None  # weight of each row in the batch, (m,)
     gradient: Array | None = None  # of the mean loss in W_1, (q, n), where the first layer is to move
 
@@ -349,3 +363,13 @@ class Recorder(Recording):
             message=self.message,
             **more,
         )
+
+
+def _margins(f: Array) -> Array:
+    """By how much each class falls short of the best other one, (rows, classes), for outputs (rows,) or (rows, c)."""
+    if f.ndim == 1:
+        return np.stack([f, -f], axis=1)
+    order = np.sort(f, axis=1)
+    largest, second = order[:, -1:], order[:, -2:-1]
+    at_top = np.arange(f.shape[1]) == f.argmax(axis=1)[:, None]
+    return np.where(at_top, second, largest) - f

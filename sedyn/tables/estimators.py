@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ..common import Array, integer, number, shown
 from ..estimate import UNSTEADY, AssumptionWarning, augmented_gradient_descent, group_numbers, optimism, repeats
-from ..model import Network, Small, Training, Weights
+from ..model import METRICS, Network, Small, Training, Weights, label_columns
 from ..runs import Trajectory, conformal_quantile
 
 AUTO = {"width": (2, 5, 10), "depth": (2, 3), "activation": ("tanh", "relu"), "init_scale": (0.1, 1.0)}
@@ -96,8 +96,8 @@ class _Network(BaseEstimator):
         check_is_fitted(self)
         return (validate_data(self, X, dtype=np.float64, reset=False) - self.mean_) / self.scale_
 
-    def _train(self, X, y, weight, groups, loss: str, start: float, metrics=(), monitor="squared") -> _Fit:
-        """The best configuration, trained; `start` is the output to begin with."""
+    def _train(self, X, y, weight, groups, loss: str, start, metrics=(), monitor="squared") -> _Fit:
+        """The best configuration, trained; `start` are the outputs to begin with, and of their number."""
         if isinstance(self.step_size, str) and self.step_size != "auto":
             raise ValueError(f"step_size must be 'auto' or a positive number; got {shown(self.step_size)}")
         given = {name: getattr(self, name) for name in AUTO}
@@ -126,11 +126,13 @@ class _Network(BaseEstimator):
         )
         return best
 
-    def _try(self, X, y, loss: str, start: float, point: tuple, seed: int, options: dict) -> _Fit:
+    def _try(self, X, y, loss: str, start, point: tuple, seed: int, options: dict) -> _Fit:
         """One configuration, trained; its step size halved until training is steady."""
         width, depth, activation, scale = point
         width, depth = integer(width, "width"), integer(depth, "depth", 2)
-        network = Network((width,) * (depth - 1) + (1,), (activation,) * (depth - 1) + ("identity",), bias=True)
+        network = Network(
+            (width,) * (depth - 1) + (np.size(start),), (activation,) * (depth - 1) + ("identity",), bias=True
+        )
         weights = network.init(X.shape[1], scale=(scale,) + (1.0,) * (depth - 1), rng=np.random.default_rng(seed))
         *hidden, output = weights.biases
         weights = Weights(weights.first, weights.deep, (*hidden, output + start))
@@ -149,32 +151,25 @@ class _Network(BaseEstimator):
             if not auto or not unsteady:
                 break
             step /= 2
-        return _Fit(network, run, y, options["monitor"])
+        return _Fit(network, run, options["monitor"])
 
-    def _report(self, fits: list[_Fit], unit: float = 1.0):
+    def _report(self, fit: _Fit, unit: float = 1.0):
         """Set the attributes that both kinds share."""
-        runs = [fit.run for fit in fits]
-        self.run_ = runs[0] if len(runs) == 1 else tuple(runs)
-        self.networks_, self.weights_ = tuple(fit.network for fit in fits), tuple(run.stopped for run in runs)
+        run = self.run_ = fit.run
+        self.network_, self.weights_ = fit.network, run.stopped
         if self.feature_tests:
             for name in ("pvalues", "effects", "effects_stderr"):
-                each = [getattr(run, f"feature_{name}") for run in runs]
-                setattr(self, f"feature_{name}_", each[0] if len(each) == 1 else np.array(each))
-        longest = max(len(fit.curve) for fit in fits)  # a network that has ended stays at its best step
+                setattr(self, f"feature_{name}_", getattr(run, f"feature_{name}"))
         self.training_error_, self.estimated_error_, self.estimated_stderr_ = (
-            unit * np.sum([np.append(c, np.full(longest - len(c), c[fit.run.best_step])) for fit, c in pairs], axis=0)
-            for pairs in ([(fit, getattr(fit, name)) for fit in fits] for name in ("training", "curve", "stderrs"))
+            unit * curve for curve in (fit.training, fit.curve, fit.stderrs)
         )
-        self.best_step_ = max(int(run.best_step or 0) for run in runs)
-        self.n_iter_ = max(len(run.train_error) - 1 for run in runs)
-        found = [text for text in runs[0].warnings if all(text in run.warnings for run in runs)]
-        if len(runs) > 1:
-            for run, name in zip(runs, self.classes_, strict=True):
-                found += [f"{name} against the rest: {text}" for text in run.warnings if text not in found]
+        self.estimated_error_at_best_ = unit * (fit.error + fit.optimism)
+        self.estimated_error_at_best_stderr_ = unit * float(np.hypot(fit.stderr, fit.optimism / 2))
+        self.best_step_, self.n_iter_ = int(run.best_step or 0), len(run.train_error) - 1
+        found = list(run.warnings)
         if self.n_iter_ >= self.max_steps and self.best_step_ == self.n_iter_ > 0:
             found.append(f"the estimate still falls at the last of {self.max_steps} steps; raise max_steps")
-        found += [run.message for run in runs if run.message]
-        self.warnings_ = tuple(dict.fromkeys(found))
+        self.warnings_ = tuple(dict.fromkeys([*found, run.message] if run.message else found))
         for text in self.warnings_:
             warnings.warn(text, AssumptionWarning, stacklevel=3)
 
@@ -182,14 +177,14 @@ class _Network(BaseEstimator):
 class _Fit:
     """One trained configuration."""
 
-    def __init__(self, network: Network, run: Trajectory, y: Array, monitor: str):
+    def __init__(self, network: Network, run: Trajectory, monitor: str):
         self.network, self.run, self.optimism = network, run, 0.0
-        best = run.best_step
+        best, f = run.best_step, run.left_out_outputs
         assert best is not None and run.estimated_error is not None and run.estimated_stderr is not None
-        f = run.left_out_outputs
+        assert f is not None and run.labels is not None
+        self.losses = METRICS[monitor](f.T, run.labels.T)
         if monitor == "squared":
             self.training, self.curve, self.stderrs = run.train_error, run.estimated_error, run.estimated_stderr
-            self.losses = np.square(f - y)
         else:
             assert (
                 run.train_metrics is not None
@@ -199,7 +194,6 @@ class _Fit:
             at = run.metrics.index(monitor)
             self.training = run.train_metrics[:, at]
             self.curve, self.stderrs = run.estimated_metrics[:, at], run.estimated_metrics_stderr[:, at]
-            self.losses = np.logaddexp(0, -y * f)
             self.wrong = run.estimated_metrics[best, 1], run.estimated_metrics_stderr[best, 1]
         self.error, self.stderr = float(self.curve[best]), float(self.stderrs[best])
 
@@ -280,18 +274,15 @@ class NetworkRegressor(RegressorMixin, _Network):
         spread = float(np.sqrt(share @ np.square(y - self.target_mean_)))
         self.target_scale_ = spread if spread > 1e-12 * np.abs(y).max() else 1.0
         fit = self._train(X, (y - self.target_mean_) / self.target_scale_, weight, groups, "squared", 0.0)
-        square = self.target_scale_**2
         self.estimated_score_ = 1 - fit.error - fit.optimism
         self.estimated_score_stderr_ = fit.stderr
-        self.estimated_error_at_best_ = square * (fit.error + fit.optimism)
-        self.estimated_error_at_best_stderr_ = square * float(np.hypot(fit.stderr, fit.optimism / 2))
-        self._report([fit], square)
+        self._report(fit, self.target_scale_**2)
         return self
 
     def predict(self, X):
         """Predicted numbers (m,) for rows X (m, n)."""
         X = self._standard(X)
-        return self.target_mean_ + self.target_scale_ * self.networks_[0].predict(self.weights_[0], X)
+        return self.target_mean_ + self.target_scale_ * self.network_.predict(self.weights_, X)
 
     def predict_interval(self, X, level=0.9, *, adaptive=False):
         """Intervals (m, 2) that hold new rows' numbers with probability `level` (`Trajectory.prediction_interval`).
@@ -299,15 +290,14 @@ class NetworkRegressor(RegressorMixin, _Network):
         ``run_.interval_accuracy(level)`` says what one fit leaves open about them, in units of `target_scale_`.
         """
         X = self._standard(X)
-        assert isinstance(self.run_, Trajectory)
         return self.target_mean_ + self.target_scale_ * self.run_.prediction_interval(X, level, adaptive=adaptive)
 
 
 class NetworkClassifier(ClassifierMixin, _Network):
     """Network for classes that knows its own error: fitted once on all rows, no rows held out.
 
-    As `NetworkRegressor`, with the logistic loss. More than two classes are fitted one against the rest, each with a
-    network of its own.
+    As `NetworkRegressor`, with the logistic loss; of more than two classes with an output for each of them, and the
+    cross-entropy (theory 11).
 
     Parameters
     ----------
@@ -319,12 +309,11 @@ class NetworkClassifier(ClassifierMixin, _Network):
     classes_ : array
         The labels, of any kind.
     estimated_error_, estimated_stderr_ : (T'+1,) arrays
-        Estimated log loss on fresh rows at every step, and its standard error; of several classes the sum over their
-        networks.
+        Estimated log loss on fresh rows at every step, and its standard error.
     best_step_ : int
-        The step whose weights are kept; of several networks the largest.
+        The step whose weights are kept.
     estimated_error_at_best_, estimated_error_at_best_stderr_ : float
-        The log loss to report, as for `NetworkRegressor`; of several classes that of the probabilities of all.
+        The log loss to report, as for `NetworkRegressor`.
     estimated_score_, estimated_score_stderr_ : float
         The accuracy to be expected on fresh rows, and its standard error.
     left_out_scores_, left_out_weights_ : (m,) arrays
@@ -332,8 +321,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
     n_independent_ : float
         Number of rows, of groups, or of rows that such weights are worth.
     warnings_, run_, feature_pvalues_, .., n_features_in_, feature_names_in_
-        As for `NetworkRegressor`; with several networks `run_` holds a run of each, and the tests of features have a
-        row for each.
+        As for `NetworkRegressor`.
 
     Examples
     --------
@@ -354,43 +342,33 @@ class NetworkClassifier(ClassifierMixin, _Network):
         X, numbers, weight, groups, share = self._prepare(X, numbers.astype(float), sample_weight, groups)
         if np.ptp(numbers) == 0:
             raise ValueError("the classifier needs at least two classes; all rows of positive weight are of one class")
-        ones = range(1, 2) if len(self.classes_) == 2 else range(len(self.classes_))
-        fits = []
-        for k in ones:
-            y = np.where(numbers == k, 1.0, -1.0)
-            rate = np.clip(share @ (y > 0), 1 / (2 + len(y)), 1 - 1 / (2 + len(y)))
-            fits.append(
-                self._train(X, y, weight, groups, "logistic", special.logit(rate), ("logistic", "zero_one"), "logistic")
-            )
-        left_out = np.array([fit.run.left_out_outputs for fit in fits])
-        right = numbers == (left_out[0] > 0 if len(fits) == 1 else left_out.argmax(axis=0))
-        p = _probabilities(left_out[0] if len(fits) == 1 else left_out.T)
-        self.left_out_scores_, self.left_out_weights_ = 1 - p[np.arange(len(p)), numbers.astype(int)], share
-        self.n_independent_ = fits[0].run.n_independent
-        self.estimated_score_ = float(share @ right)
+        m, k = len(numbers), len(self.classes_)
+        rates = np.clip(np.bincount(numbers.astype(int), share, k), 1 / (2 + m), 1 - 1 / (2 + m))
+        if k == 2:
+            y, loss, start = np.where(numbers == 1, 1.0, -1.0), "logistic", special.logit(rates[1])
+        else:
+            y, loss, start = numbers, "cross_entropy", np.log(rates) - np.log(rates).mean()
+        fit = self._train(X, y, weight, groups, loss, start, (loss, "zero_one"), loss)
+        f = fit.run.left_out_outputs
+        assert f is not None
+        p = _probabilities(f)
+        self.left_out_scores_, self.left_out_weights_ = 1 - p[np.arange(m), numbers.astype(int)], share
+        self.n_independent_ = fit.run.n_independent
+        self.estimated_score_ = float(share @ (numbers == _answers(f)))
         counted = 1 / float(share @ share)
         rate = np.clip(self.estimated_score_, 1 / (counted + 2), 1 - 1 / (counted + 2))
-        # answers are not independent: by so much the errors of each network spread more than those of counted rows
-        wider = max(
-            1.0,
-            *(fit.wrong[1] / np.sqrt(max(fit.wrong[0] * (1 - fit.wrong[0]), 1 / counted) / counted) for fit in fits),
-        )
+        # answers are not independent: by so much errors spread more than those of counted rows
+        error, stderr = fit.wrong
+        wider = max(1.0, stderr / np.sqrt(max(error * (1 - error), 1 / counted) / counted))
         self.estimated_score_stderr_ = float(wider * np.sqrt(rate * (1 - rate) / counted))
-        if len(fits) == 1:
-            self.estimated_error_at_best_ = fits[0].error + fits[0].optimism
-            self.estimated_error_at_best_stderr_ = float(np.hypot(fits[0].stderr, fits[0].optimism / 2))
-        else:
-            losses = -np.log(np.maximum(1 - self.left_out_scores_, 1e-15))
-            self.estimated_error_at_best_ = float(share @ losses) + max(fit.optimism for fit in fits)
-            self.estimated_error_at_best_stderr_ = float(wider * np.sqrt(share**2 @ (losses - share @ losses) ** 2))
-        self._report(fits)
+        self._report(fit)
         return self
 
     def decision_function(self, X):
-        """Outputs of the network: log odds of the second class (m,), or one against the rest (m, classes)."""
+        """Outputs of the network: log odds of the second class (m,), or of each of several up to a constant
+        (m, classes)."""
         X = self._standard(X)
-        outputs = [network.predict(of, X) for network, of in zip(self.networks_, self.weights_, strict=True)]
-        return outputs[0] if len(outputs) == 1 else np.column_stack(outputs)
+        return self.network_.predict(self.weights_, X)
 
     def predict_proba(self, X):
         """Probabilities of the classes, (m, classes)."""
@@ -409,20 +387,27 @@ class NetworkClassifier(ClassifierMixin, _Network):
 
     def predict(self, X):
         """Predicted classes (m,)."""
-        f = self.decision_function(X)
-        return self.classes_[(f > 0).astype(int) if f.ndim == 1 else f.argmax(axis=1)]
+        answers = _answers(self.decision_function(X))
+        return self.classes_[answers]
+
+
+def _answers(f: Array) -> Array:
+    """Places of the classes (m,) that outputs stand for, those of `decision_function`."""
+    return (f > 0).astype(int) if f.ndim == 1 else f.argmax(axis=1)
 
 
 def _probabilities(f: Array) -> Array:
-    """Of the classes (m, classes), from log odds of the second one (m,) or of each against the rest."""
+    """Of the classes (m, classes), from the same."""
+    if f.ndim == 2:
+        return special.softmax(f, axis=1)
     p = special.expit(f)
-    return np.column_stack([1 - p, p]) if p.ndim == 1 else p / np.maximum(p.sum(axis=1, keepdims=True), 1e-300)
+    return np.column_stack([1 - p, p])
 
 
 def largest_curvature(network: Network, weights: Weights, X: Array, y: Array, loss, sample_weight=None) -> float:
     """Largest eigenvalue of the Hessian of the mean training loss in all weights, by Lanczos."""
     chosen = np.random.default_rng(0).permutation(len(X))[:CURVATURE_ROWS]
-    X, y = X[chosen], y[chosen]
+    X, y = X[chosen], label_columns(y[chosen], network.widths[-1])
     weight = None if sample_weight is None else sample_weight[chosen] / sample_weight[chosen].mean()
     rule = Training(0.0, 0, loss=loss).rule(network.n_layers)
     parts = [weights.first, *weights.deep, *weights.biases]

@@ -39,6 +39,7 @@ from ..model import (
     Small,
     Weights,
     block_variances,
+    label_columns,
     metric_integrals,
 )
 from ..recursion import precision_for
@@ -260,7 +261,9 @@ def _train(problem: Problem, weights: Weights, signal: Array, deviations: Array,
     X = rng.standard_normal(shape, np.float32)
     along = deviations[:, None] * signal
     z = X @ along.astype(precision_for(np.float32, along))
-    y = teacher.labels(z.reshape(r * m, k).T.astype(float), rng.standard_normal(r * m)).reshape(r, m)
+    y = teacher.labels(z.reshape(r * m, k).T.astype(float), rng.standard_normal(r * m))
+    y = label_columns(y, network.widths[-1])
+    y = np.moveaxis(y.reshape(*y.shape[:-1], r, m), -2, 0)  # (r, m), or (r, c, m) of several outputs
     dtype = precision_for(np.float32, y, weights.first, *weights.deep)
     X, y = X.astype(dtype, copy=False), y.astype(dtype)
     if np.any(deviations != 1):
@@ -278,14 +281,15 @@ def _train(problem: Problem, weights: Weights, signal: Array, deviations: Array,
         u = _rows_times(W.now, X.swapaxes(1, 2))
         S, gradients, residual = network.gradients(u, y, V.now, rule.loss, batch)
         S, gradients = S.astype(dtype, copy=False), gradients.map(lambda g: g.astype(dtype, copy=False))
-        train[:, t] = np.einsum("ri,ri->r", residual, residual, dtype=float) / m
+        squares = residual.reshape(r, -1)
+        train[:, t] = np.einsum("ri,ri->r", squares, squares, dtype=float) / m
         scaled = W.now * deviations
         C[:, t], c[:, t] = scaled @ scaled.swapaxes(1, 2), scaled @ along
         small.append(V.now)
         if t < T:
             W.step(t, _rows_times(S, X) / m if rule.moves(t, 0) else 0.0)
             V.step(t, gradients.map(lambda g: g / m))
-    bound = DIVERGENCE_FACTOR * (train[:, :1] + np.mean(np.square(y, dtype=float), axis=1, keepdims=True))
+    bound = DIVERGENCE_FACTOR * (train[:, :1] + np.square(y, dtype=float).reshape(r, -1).sum(axis=1, keepdims=True) / m)
     fine = np.logical_and.accumulate((train <= bound) & (np.abs(C).max(axis=(2, 3)) < LARGEST), axis=1)
     return np.where(fine, train, np.nan), C, c, Small.stacked(small).map(lambda W: W.swapaxes(0, 1))
 

@@ -41,7 +41,7 @@ from ..common import (
     require_memory,
     thread_pool,
 )
-from ..model import Network, Overlaps, Small, Teacher, Training, validate_problem
+from ..model import Network, Overlaps, Small, Teacher, Training, label_columns, validate_problem
 from ..recursion import STRIPE, Rows
 from .projection import descend_on_columns
 from .solution import generalization_errors, require_start, validate_tolerance
@@ -189,7 +189,7 @@ def householder_dice(
     require_memory(8.0 * m * (k + q + 4), f"n_samples = {m}", "lower n_samples")
     require_memory(16.0 * n_paths * (k + q + 1), f"n_paths = {n_paths}", "lower n_paths")
     first, along = rng.standard_normal((k + q, m), dtype), overlaps.signal_loadings
-    Y = teacher.labels(along @ first, rng.standard_normal(m))
+    Y = label_columns(teacher.labels(along @ first, rng.standard_normal(m)), network.widths[-1])
     bar = iter(progress(range(T + 1), T + 1, "householder dice"))
 
     def twins(d, t):

@@ -169,7 +169,8 @@ class Evolution(Result):
         ------
         ValueError
             For an n too small for the overlaps, the population limit, overlaps that are Gauss nodes of many variances,
-            an `Optimizer` of the first layer (which sees the very rows of a start), and a theory that was loaded from a file, which keeps no problem; predict again.
+            an `Optimizer` of the first layer (which sees the very rows of a start), and a theory that was loaded from a
+            file, which keeps no problem; predict again.
 
         Examples
         --------

@@ -26,7 +26,7 @@ from functools import partial
 import numpy as np
 
 from ..common import Array, require_memory
-from ..model import Moving, Problem, Recording, gaussian_points, orthonormalise
+from ..model import Moving, Problem, Recording, gaussian_points, label_columns, orthonormalise
 from ..recursion import Basis, Rows, in_units, precision_for
 from .solution import Solution
 
@@ -58,7 +58,7 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
     there = along.any(axis=0) | overlaps.loadings.any(axis=0)  # elsewhere is nothing to be learned but sampling noise
     points = gaussian_points(1 + there.sum() + n_quasi, n_paths, rng, quasi)
     xi, found, stock = np.split(points, [1, 1 + there.sum()])
-    Y = teacher.labels(along[:, there] @ found, xi[0])
+    Y = label_columns(teacher.labels(along[:, there] @ found, xi[0]), network.widths[-1])
     first = np.zeros((known, n_paths), dtype)
     first[there], stock = found, stock.astype(dtype)
     n_features = n_paths * overlaps.fractions[overlaps.fractions > 0] / phi  # of each block, in a run of n_paths rows
@@ -101,7 +101,7 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
     ----------
     columns : Rows
         F_0 to begin with, (B (k + q), N): the features along the signal and the initial weights, block by block.
-    Y : (N,)
+    Y : (N,), or (c, N) of several outputs
         Labels.
     twins : callable (d, t) -> (B d, N) array; or None
         Fresh Gaussian rows for d directions born at step t, d in each block of features. None: no column is ever added.
@@ -113,7 +113,7 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
         S_t brings new columns where its residual exceeds this fraction of |S_t|.
     """
     network, rule, _, overlaps, *_ = problem
-    T, N, dtype, known = rule.n_steps, len(Y), columns.dtype, len(columns)
+    T, N, dtype, known = rule.n_steps, Y.shape[-1], columns.dtype, len(columns)
     single = precision_for(dtype.type, Y, *overlaps.small.deep)
     Y = Y.astype(single)
     Q = Basis(columns.weights, dtype, columns.map)

@@ -17,7 +17,7 @@ import numpy as np
 import scipy
 
 from ..common import Array
-from ..model import Moving, Problem, Recording, gaussian_points
+from ..model import Moving, Problem, Recording, gaussian_points, label_columns
 from ..recursion import Responses
 from .solution import Solution
 
@@ -53,7 +53,7 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
     known, B = along.shape[1], len(overlaps.variances)
     xi, F_0 = np.split(gaussian_points(1 + known, n_paths, rng, quasi), [1])
     Z = along @ F_0
-    Y = teacher.labels(Z, xi[0])
+    Y = label_columns(teacher.labels(Z, xi[0]), network.widths[-1])
     memoryless = np.isinf(phi)
     weights = overlaps.fractions * overlaps.variances
     responses = Responses(rule, q, n_paths, phi, overlaps.variances, weights)

@@ -26,7 +26,7 @@ import numpy as np
 import scipy
 
 from ..common import Array, require_memory
-from ..model import Moving, Problem, Recording, gaussian_points, orthonormalise
+from ..model import Moving, Problem, Recording, gaussian_points, label_columns, orthonormalise
 from ..recursion import Basis, Rows, in_units, precision_for
 from .projection import LOOSE, TooFewPaths, _defect
 from .solution import Solution
@@ -95,7 +95,7 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
     root, A = along[:, there], overlaps.loadings[:, there]
     require_memory(n_paths * 2.0 * (64 * np.dtype(dtype).itemsize + 40), f"n_paths = {n_paths}", "lower n_paths")
     xi, first = np.split(gaussian_points(1 + there.sum(), n_paths, rng), [1])
-    Y = teacher.labels(root @ first, xi[0])
+    Y = label_columns(teacher.labels(root @ first, xi[0]), network.widths[-1])
     single = precision_for(dtype, Y, *overlaps.small.deep)
     Y = Y.astype(single)
     start, start_rows = _features(overlaps, there, n_paths, rng)

@@ -157,14 +157,18 @@ def test_bad_choices_are_refused_in_one_line_and_before_anything_is_computed(cap
 
 
 @pytest.mark.seconds
-def test_several_classes_of_networks_that_end_at_different_steps(capsys, tmp_path):
+def test_several_classes_are_one_network(capsys, tmp_path):
     header, rows = table(m=150)
     third = np.digitize(rows[:, -1], np.quantile(rows[:, -1], [0.3, 0.6]))
     write(header, [[*row[:-1], "abc"[k]] for row, k in zip(rows, third, strict=True)])
     assert main(["estimate", "data.csv", "--target", "y", "--save", "model"]) == 0
     out = capsys.readouterr().out
     network = sedyn.TableModel.load("model").network
-    assert len({len(run.train_error) for run in network.run_}) > 1  # or this would show nothing
+    assert network.network_.widths[-1] == 3 and "What 'y' depends on" in out
+    assert main(["predict", "model", "data.csv"]) == 0
+    found = capsys.readouterr().out.splitlines()
+    assert found[0] == "y,probability of a,probability of b,probability of c,possible at 90 %"
+    np.testing.assert_allclose([sum(map(float, row.split(",")[1:4])) for row in found[1:]], 1)
     assert "log loss" in out and "logistic regression" in out and (tmp_path / "data_estimate.png").exists()
 
 

@@ -135,7 +135,7 @@ def test_outputs_of_many_steps_at_once(biases, rng):
     "widths, activations, message",
     [
         ((3,), ("tanh",), "at least two positive integers"),
-        ((3, 2), ("tanh", "identity"), "the last one 1"),
+        ((3, 0), ("tanh", "identity"), "the last one the number of outputs"),
         ((0, 1), ("tanh", "identity"), "positive"),
         ((2.5, 1), ("tanh", "identity"), "positive integers"),
         ((3, 1), ("tanh",), "2 layers need 2 activations"),

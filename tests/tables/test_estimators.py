@@ -79,9 +79,34 @@ def test_text_classes_several_classes_and_frames():
     names = np.array(["low", "middle", "high"])[np.digitize(y, [-0.4, 0.4])]
     model = sedyn.NetworkClassifier(random_state=0, max_steps=100).fit(frame, names)
     assert model.classes_.tolist() == ["high", "low", "middle"] and model.feature_names_in_.tolist() == list("abcd")
-    assert model.score(frame, names) > 0.6 and 0.5 < model.estimated_score_ < 0.95 and len(model.run_) == 3
+    assert model.score(frame, names) > 0.6 and 0.5 < model.estimated_score_ < 0.95
+    assert model.network_.widths[-1] == 3 and model.decision_function(frame).shape == (300, 3)
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame[["b", "a", "c", "d"]])
+
+
+def test_ten_classes_of_real_digits_are_one_network_that_knows_its_errors():
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    names = np.array([f"digit {k}" for k in range(10)])
+    for seed in range(2):
+        order = np.random.default_rng(seed).permutation(len(y))
+        train, held_out = order[:300], order[300:]
+        model = sedyn.NetworkClassifier(random_state=seed, max_steps=250).fit(X[train], names[y[train]])
+        assert model.network_.widths == (5, 10) and model.classes_.tolist() == names.tolist()
+        p = model.predict_proba(X[held_out])
+        np.testing.assert_allclose(p.sum(axis=1), 1)
+        losses, wrong = -np.log(p[np.arange(len(p)), y[held_out]]), model.predict(X[held_out]) != names[y[held_out]]
+        known = np.std(losses) / np.sqrt(len(p)), np.std(wrong) / np.sqrt(len(p))
+        stderr = model.estimated_error_at_best_stderr_, model.estimated_score_stderr_
+        found = model.estimated_error_at_best_, 1 - model.estimated_score_
+        z = (np.array(found) - [losses.mean(), wrong.mean()]) / np.hypot(known, stderr)
+        assert np.abs(z).max() < 3 and wrong.mean() < 0.25
+        loss = -np.log(1 - model.left_out_scores_)
+        np.testing.assert_allclose(found[0], loss.mean())  # the log loss of the probabilities that are reported
+        covered = model.predict_set(X[held_out], 0.9)[np.arange(len(p)), y[held_out]].mean()
+        assert abs(covered - 0.9) < 0.06
 
 
 def test_pipelines_grids_and_scores_work():
@@ -215,7 +240,7 @@ def test_auto_chooses_and_corrects_for_choosing():
     model = sedyn.NetworkRegressor("auto", random_state=0, max_steps=60).fit(X, y)
     best = (model.target_scale_, model.estimated_error_[model.best_step_])
     assert model.estimated_error_at_best_ >= best[1]
-    one = sedyn.NetworkRegressor(model.networks_[0].widths[0], random_state=0, max_steps=60).fit(X, y)
+    one = sedyn.NetworkRegressor(model.network_.widths[0], random_state=0, max_steps=60).fit(X, y)
     np.testing.assert_allclose(one.predict(X), model.predict(X))
 
 
@@ -293,6 +318,7 @@ def test_feature_tests_of_the_estimators():
     np.testing.assert_array_equal(plain.estimated_error_, model.estimated_error_)  # tests change no estimate here
     assert not hasattr(plain, "feature_pvalues_")
     classes = sedyn.NetworkClassifier(random_state=0, feature_tests=True).fit(X, np.digitize(y, [-2, 2]))
-    assert classes.feature_pvalues_.shape == (3, 7)
+    p = classes.feature_pvalues_
+    assert p.shape == (7,) and p[0] < 1e-3 < p[1:].min() and p[6] == 1
     with pytest.raises(ValueError, match="independent rows"):
         sedyn.NetworkRegressor(feature_tests=True).fit(X, y, groups=np.arange(300) // 2)
