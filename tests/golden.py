@@ -140,7 +140,7 @@ def runs():
                     net, rule, start, X, y, test, rng=5, metrics=["absolute"], first_weights_at="all", dtype=dtype
                 )
                 yield f"descent {key} {np.dtype(dtype).name}", reported(run)
-            for method in ("low-rank", "exact"):
+            for method in ("nudges", "exact"):
                 for covariance in (None, sedyn.power_law_variances(60, 0.3)):
                     blind = sedyn.augmented_gradient_descent(
                         net, rule, start, X, y, rng=5, method=method, covariance=covariance

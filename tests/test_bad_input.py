@@ -173,10 +173,10 @@ sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, 0.9, optimizer=sedyn.Adam
     ValueError: momentum belongs to plain gradient descent; leave it out beside an optimizer
 sedyn.augmented_gradient_descent(NETWORK, sedyn.Training(0.1, 3, optimizer=sedyn.Adam()), WEIGHTS, X, Y, method="exact")
     ValueError: method='exact' needs derivatives, and a step of Adam jumps with its gradient, or all but jumps; use
-        'low-rank', or an epsilon of 1e-3 or more
+        'kicks', or an epsilon of 1e-3 or more
 sedyn.augmented_gradient_descent(NETWORK, sedyn.Training(0.1, 3, optimizer=sedyn.Adam()), WEIGHTS, X, Y, unlabelled=X)
-    ValueError: with an optimizer of the first layer the covariance cannot come from the training rows themselves
-        (unlabelled=X); give other rows, or the covariance, or neither for independent features of variance 1
+    ValueError: kicks, and so the estimate with an optimizer of the first layer, measure on the rows themselves what the
+        covariance does; leave out covariance and unlabelled
 # teachers and data
 sedyn.SingleIndex("tanhh")
     ValueError: unknown link 'tanhh'; use one of linear, tanh, sine, relu, sign, absolute, quadratic, cubic, zero,
@@ -425,9 +425,9 @@ sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, groups=[np.na
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X[:1], Y[:1])
     ValueError: X has one row only: nothing could be left out to be predicted; give more rows
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, groups=np.arange(20) // 2, method="exact")
-    ValueError: method='exact' takes independent rows alone; use 'low-rank'
+    ValueError: method='exact' takes independent rows alone; use 'nudges'
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, method="fast")
-    ValueError: unknown method 'fast'; use 'low-rank' or 'exact'
+    ValueError: unknown method 'fast'; use one of nudges, kicks, exact, or leave it out
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, tolerance=0)
     ValueError: tolerance must lie between 0 and 1; got 0
 sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, n_reruns=0)
@@ -459,7 +459,7 @@ sedyn.augmented_gradient_descent(NETWORK, TRAINING, WEIGHTS, X, Y, unlabelled=X,
     ValueError: give covariance or unlabelled rows to estimate it from, not both
 sedyn.augmented_gradient_descent(NETWORK, sedyn.Training(0.1, 10**5), WEIGHTS, X, Y, method="exact")
     MemoryError: the exact recursion over 100000 steps on 20 rows would take .. GiB, and this machine has .. GiB; use
-        method='low-rank', or lower n_steps or the width
+        method='nudges', or lower n_steps or the width
 sedyn.tune([], TRAINING, X, Y)
     ValueError: nothing to try: networks, trainings and scales need at least one entry each
 sedyn.tune(NETWORK, TRAINING, X, Y, covariance=SLIP)

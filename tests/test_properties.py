@@ -458,7 +458,7 @@ estimate_problems = st.tuples(
     st.fixed_dictionaries(
         {
             "known": st.sampled_from(["true", "true", "none", "training rows", "others"]),
-            "method": st.sampled_from(["low-rank", "low-rank", "exact"]),
+            "method": st.sampled_from(["nudges", "nudges", "exact"]),
             "tolerance": st.sampled_from([1e-3, 1e-2, 0.3]),
             "n_reruns": st.sampled_from([None, 1, 7]),
             "dtype": st.sampled_from([np.float64, np.float64, np.float32]),
@@ -673,7 +673,7 @@ VALID = [
         | KEPT
         | {
             "covariance": np.ones(6),
-            "method": "low-rank",
+            "method": "nudges",
             "tolerance": 0.01,
             "n_reruns": 3,
             "groups": np.arange(len(X)) // 2,

@@ -8,15 +8,16 @@ from collections.abc import Callable
 import numpy as np
 
 from ..common import Array, finite_array, generator, integer, number, one_blas_thread, progress, shown
-from ..model import Loss, Network, Small, Training, Weights, covariance_root
+from ..model import Loss, Network, Small, Training, Weights
 from ..runs import Recorder, Trajectory, descend, validate_run, validate_sample_weight
-from .assumptions import AssumptionWarning, _unsteady, check_assumptions
+from .assumptions import AssumptionWarning, _moments, _unsteady, check_assumptions
 from .features import FeatureTests
 from .groups import Groups, find_groups, suspected_links
+from .kicks import KickedMemory
 from .memory import LONG, ExactMemory, NudgedMemory
-from .retrained import RetrainedMemory
 from .spectrum import spectrum_of
 
+METHODS = ("nudges", "kicks", "exact")
 MARGIN = 0.25  # of the variance that comes through the weights, in runs of up to LONG steps
 TOLERANCE = 3e-2  # of the basis of gradients; smaller ones let more noise in
 TENTH = 0.1  # of the estimate: a row that carries more is named
@@ -41,7 +42,7 @@ def augmented_gradient_descent(
     monitor: str = "squared",
     until_turned: bool = False,
     feature_tests: bool = False,
-    method: str = "low-rank",
+    method: str | None = None,
     tolerance: float = TOLERANCE,
     n_reruns: int | None = None,
     first_weights_at=(),
@@ -80,7 +81,7 @@ def augmented_gradient_descent(
         (n,) are taken as those of independent features, a matrix as what it is; further `unlabelled` rows should be
         six times as many as features; ``unlabelled=X`` asks for m > n. At most twice the time.
     method : str
-        ``"low-rank"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference for
+        ``"nudges"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference for
         smooth activations and losses and independent rows. With batches it averages responses over each batch, where
         low rank averages over all rows.
     tolerance : float
@@ -145,8 +146,17 @@ def augmented_gradient_descent(
             f"monitor must be one of {', '.join(monitored)}, the metrics of this run; got {shown(monitor)}"
         )
     watched = monitored.index(monitor)
-    if not (isinstance(method, str) and method in ("low-rank", "exact")):
-        raise ValueError(f"unknown method {shown(method)}; use 'low-rank' or 'exact'")
+    if method is None:
+        method = "nudges" if rule.linear else "kicks"
+    if not (isinstance(method, str) and method in METHODS):
+        raise ValueError(f"unknown method {shown(method)}; use one of {', '.join(METHODS)}, or leave it out")
+    if method == "nudges":
+        rule.require_linear("method='nudges'", "leave it out, and kicks measure what any update does")
+    if method == "kicks" and not (covariance is None and unlabelled is None):
+        raise ValueError(
+            "kicks, and so the estimate with an optimizer of the first layer, measure on the rows themselves what the "
+            "covariance does; leave out covariance and unlabelled"
+        )
     tolerance = number(tolerance, "tolerance", "lie between 0 and 1", lambda x: 0 < x < 1)
     n_reruns = None if n_reruns is None else integer(n_reruns, "n_reruns")
     n, T = X.shape[1], rule.n_steps
@@ -161,13 +171,8 @@ def augmented_gradient_descent(
     spectrum = spectrum_of(covariance, unlabelled, n)
     rng = generator(rng)
     chance = rng.spawn(1)[0]  # beside the batches
-    memory: NudgedMemory | ExactMemory | RetrainedMemory
+    memory: NudgedMemory | ExactMemory | KickedMemory
     tests = None
-    if not rule.linear and own:
-        raise ValueError(
-            "with an optimizer of the first layer the covariance cannot come from the training rows themselves "
-            "(unlabelled=X); give other rows, or the covariance, or neither for independent features of variance 1"
-        )
     if feature_tests:
         rule.require_linear("feature_tests=True", "test features along a run without it")
         if related.kappa is not None or sample_weight is not None:
@@ -177,29 +182,25 @@ def augmented_gradient_descent(
             )
         given = None if unlabelled is None or own else unlabelled
         tests = FeatureTests(X, y, network.widths[0], covariance, given, own, rng.spawn(1)[0])
+        if method == "kicks":
+            raise ValueError("feature_tests take part in the reruns of method='nudges'; leave method out")
     beside = None if tests is None or tests.own else tests  # whose reruns go with the memory's
     if method == "exact":
         network.require_smooth("method='exact'", rule.loss)
         if related.kappa is not None:
-            raise ValueError(
-                f"method='exact' takes independent rows alone{': ' + said if said else ''}; use 'low-rank'"
-            )
+            raise ValueError(f"method='exact' takes independent rows alone{': ' + said if said else ''}; use 'nudges'")
         if not rule.linear and (covariance is not None or unlabelled is not None):
-            raise ValueError(
-                "method='exact' with an optimizer is for independent features of variance 1; use 'low-rank'"
-            )
+            raise ValueError("method='exact' with an optimizer is for independent features of variance 1; use 'kicks'")
         if rule.optimizers[0] is not None and rule.optimizers[0].jumps:
             raise ValueError(
                 f"method='exact' needs derivatives, and a step of {type(rule.optimizers[0]).__name__} jumps with its "
-                "gradient, or all but jumps; use 'low-rank', or an epsilon of 1e-3 or more"
+                "gradient, or all but jumps; use 'kicks', or an epsilon of 1e-3 or more"
             )
         memory = ExactMemory(network, rule, weights.first, y, spectrum, centred, sample_weight, beside)
-    elif not rule.linear:
-        root = None if covariance is None else covariance_root(covariance, n)
-        if unlabelled is not None:
-            root = (unlabelled - unlabelled.mean(axis=0)) / np.sqrt(len(unlabelled))
-        further = network, rule, weights.first, X, y, root, tolerance, n_reruns
-        memory = RetrainedMemory(*further, related, centred, sample_weight, chance)
+    elif method == "kicks":
+        uneven = max(1.0, _moments(X, np.einsum("ij,ij->i", X, X), related)[1])
+        further = tolerance, n_reruns, related, centred, sample_weight, uneven, chance
+        memory = KickedMemory(network, rule, weights.first, X, y, *further)
     else:
         memory = NudgedMemory(
             network,
@@ -267,7 +268,8 @@ def augmented_gradient_descent(
     with np.errstate(over="ignore", invalid="ignore"):
         links = suspected_links(X, related)
         # products of linked rows say nothing of the covariance
-        found = check_assumptions(X, y, spectrum, related, n_small, np.inf if links or own else precision)
+        free = links or own or method == "kicks"
+        found = check_assumptions(X, y, spectrum, related, n_small, np.inf if free else precision)
     found += [links] if links else []
     found += _judged(
         network, metrics.scorers[watched], X, y, kept, at_best, sample_weight, fresh_scale, estimates[0][watched]

@@ -200,7 +200,7 @@ class ExactMemory:
         require_memory(
             Responses.memory_bytes(n_steps, q, m + (0 if rule.linear else 4 * n_features)),
             f"the exact recursion over {n_steps} steps on {m} rows",
-            "use method='low-rank', or lower n_steps or the width",
+            "use method='nudges', or lower n_steps or the width",
         )
         self.network, self.rule, self.y, self.spectrum, self.centred = network, rule, y, spectrum, centred
         self.weight = 1.0 if sample_weight is None else sample_weight

@@ -135,7 +135,7 @@ def test_estimate_agrees_with_the_truth(rng, features):
 def test_exact_recursion_announces_memory_it_cannot_have(rng):
     network = sedyn.Network((2, 1), ("tanh", "identity"))
     X, y = rng.standard_normal((300, 200)), rng.standard_normal(300)
-    with pytest.raises(MemoryError, match="GiB.*use method='low-rank'"):
+    with pytest.raises(MemoryError, match="GiB.*use method='nudges'"):
         sedyn.augmented_gradient_descent(
             network, sedyn.Training(0.1, 10**6), network.init(200, rng=rng), X, y, method="exact"
         )
@@ -327,7 +327,7 @@ def test_exact_and_low_rank_agree_on_a_spectrum(rng):
         sedyn.augmented_gradient_descent(
             network, training, weights, X, y, covariance=eigenvalues, method=method, n_reruns=60, rng=0
         )
-        for method in ("exact", "low-rank")
+        for method in ("exact", "nudges")
     )
     np.testing.assert_allclose(fast.estimated_error, exact.estimated_error, rtol=0.03)
     np.testing.assert_allclose(fast.estimated_stderr, exact.estimated_stderr, rtol=0.1)
@@ -618,7 +618,7 @@ def test_centred_columns_count_in_the_exact_recursion_too(rng):
         sedyn.augmented_gradient_descent(
             network, sedyn.Training(0.2, 30), network.init(120, rng=1), X, y, method=method, rng=0
         ).estimated_error
-        for method in ("exact", "low-rank")
+        for method in ("exact", "nudges")
     ]
     np.testing.assert_allclose(*runs, rtol=0.05)
 

@@ -47,7 +47,7 @@ def test_exact_and_low_rank_estimates_agree():
     training = sedyn.Training(0.4, 15, loss="cross_entropy", momentum=0.3)
     exact, low = (
         trained(1, m=300, n=150, network=network, training=training, method=method, n_reruns=reruns)[0]
-        for method, reruns in (("exact", None), ("low-rank", 80))
+        for method, reruns in (("exact", None), ("nudges", 80))
     )
     np.testing.assert_allclose(low.estimated_metrics[:, 0], exact.estimated_metrics[:, 0], rtol=0.02)
     np.testing.assert_allclose(low.estimated_error, exact.estimated_error, rtol=0.02)
