@@ -274,6 +274,7 @@ def test_every_block_keeps_of_its_start_what_the_theory_says(name):
     assert rms(np.concatenate(z)) < FOUR, z
 
 
+@pytest.mark.minutes
 def test_dice_have_the_law_of_gradient_descent(rng):
     """Small weights at the end and training errors, their means and covariances, with everything that the dice can
     roll at once. Covariances count for a quarter of their number, as in the tests of the dice."""

@@ -52,7 +52,8 @@ def estimate(args: argparse.Namespace) -> None:
     if not classes and args.task == "auto" and distinct <= 10:
         print(f"  the target has {distinct} different values; if they are classes, use --task classes")
     sys.stdout.flush()
-    options = {"width": args.width, "step_size": args.step_size, "max_steps": args.max_steps, "random_state": args.seed}
+    options = {name: getattr(args, name) for name in ("width", "solver", "step_size", "max_steps")}
+    options["random_state"] = args.seed
     network = (NetworkClassifier if classes else NetworkRegressor)(**options)
     untested = ""
     with warnings.catch_warnings():  # printed below, from the model

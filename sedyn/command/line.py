@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
         default=5,
         help="neurons of the hidden layer, or auto: try several (default: %(default)s)",
     )
+    job.add_argument("--solver", choices=("descent", "adam"), default="descent", help="default: %(default)s")
     job.add_argument("--step-size", type=_step_size, default="auto", help="default: %(default)s, from the curvature")
     job.add_argument("--max-steps", type=int, default=1000, help="training may end before (default: %(default)s)")
     job.add_argument("--seed", type=int, default=0, help="of the initial weights (default: %(default)s)")

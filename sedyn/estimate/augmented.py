@@ -80,16 +80,18 @@ def augmented_gradient_descent(
         `feature_pvalues` and `feature_effects` of the run, by the sum of the gradients over all steps. Known variances
         (n,) are taken as those of independent features, a matrix as what it is; further `unlabelled` rows should be
         six times as many as features; ``unlabelled=X`` asks for m > n. At most twice the time.
-    method : str
-        ``"nudges"``, or ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers, the reference for
-        smooth activations and losses and independent rows. With batches it averages responses over each batch, where
-        low rank averages over all rows.
+    method : str, optional
+        ``"nudges"``, the default for plain gradient descent of the first layer: all rows run along again with their
+        fresh preactivations nudged (theory 5). ``"kicks"``, the default and the only one where it has an `Optimizer`:
+        training is repeated on the same rows with small kicks to all gradients, which takes longer and needs no
+        covariance of the features (theory 10). ``"exact"``: the recursion over all pairs of steps, m (T q)^2 numbers,
+        the reference for smooth activations and losses and independent rows.
     tolerance : float
-        Low rank: a gradient enlarges the basis when this fraction of its size lies outside.
+        Nudges and kicks: a gradient enlarges the basis when this fraction of its size lies outside.
     n_reruns : int, optional
-        Low rank: how many times the rows are rerun; by default about 3500 / m, more for long runs or few groups, fewer
-        for m much larger than n where all features have one variance, and at least 2. More cost more and leave less to
-        chance.
+        How many times the rows are rerun, at least 2; by default about 3500 / m with nudges, more for long runs or few
+        groups, fewer for m much larger than n where all features have one variance; with kicks 4, or 2000 / m. More
+        cost more and leave less to chance.
     rng : None, int or numpy Generator
         For the batches, which are those of `gradient_descent` with the same seed, and for the reruns.
 

@@ -15,11 +15,15 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ..common import Array, integer, number, shown
 from ..estimate import UNSTEADY, AssumptionWarning, augmented_gradient_descent, group_numbers, optimism, repeats
-from ..model import METRICS, Network, Small, Training, Weights, label_columns
+from ..model import METRICS, Adam, Network, Small, Training, Weights, label_columns
 from ..runs import Trajectory, conformal_quantile
 
 AUTO = {"width": (2, 5, 10), "depth": (2, 3), "activation": ("tanh", "relu"), "init_scale": (0.1, 1.0)}
-STEP = 0.25  # of the step at which the direction of largest curvature is learned at once
+SOLVERS = ("descent", "adam")
+STEP, ADAM_STEP = (
+    0.25,
+    0.03,
+)  # of the step at which the direction of largest curvature is learned at once; in units of weights of order 1
 HALVINGS = 6  # of the step size, where training becomes unsteady
 CURVATURE_ROWS = 4000
 RERUNS, FEW, TOLERANCE = 8, 3000, 0.06  # at least so many below so many rows: real features ask for long runs
@@ -37,6 +41,7 @@ class _Network(BaseEstimator):
         depth=2,
         activation="tanh",
         *,
+        solver="descent",
         step_size="auto",
         max_steps=1000,
         init_scale=0.1,
@@ -46,6 +51,7 @@ class _Network(BaseEstimator):
         self.width = width
         self.depth = depth
         self.activation = activation
+        self.solver = solver
         self.step_size = step_size
         self.max_steps = max_steps
         self.init_scale = init_scale
@@ -100,6 +106,9 @@ class _Network(BaseEstimator):
         """The best configuration, trained; `start` are the outputs to begin with, and of their number."""
         if isinstance(self.step_size, str) and self.step_size != "auto":
             raise ValueError(f"step_size must be 'auto' or a positive number; got {shown(self.step_size)}")
+        if not (isinstance(self.solver, str) and self.solver in SOLVERS):
+            raise ValueError(f"solver must be one of {', '.join(SOLVERS)}; got {shown(self.solver)}")
+        adam = self.solver == "adam"
         given = {name: getattr(self, name) for name in AUTO}
         choices = [AUTO[name] if isinstance(v, str) and v == "auto" else (v,) for name, v in given.items()]
         seed = check_random_state(self.random_state).randint(2**31)
@@ -108,14 +117,14 @@ class _Network(BaseEstimator):
         if len(alone) > SPECTRUM_ROWS[1] and not self.feature_tests:  # these ask for all rows
             rows = X[np.random.default_rng(0).choice(alone, SPECTRUM_ROWS[1], replace=False)]
         options = {
-            "unlabelled": rows if len(alone) >= SPECTRUM_ROWS[0] and np.ptp(X, axis=0).any() else None,
+            "unlabelled": rows if not adam and len(alone) >= SPECTRUM_ROWS[0] and np.ptp(X, axis=0).any() else None,
             "groups": groups,
             "sample_weight": weight,
             "metrics": metrics,
             "monitor": monitor,
             "until_turned": True,
             "feature_tests": self.feature_tests,
-            "n_reruns": max(RERUNS, 3500 // len(X)) if len(X) < FEW else None,
+            "n_reruns": max(RERUNS, 3500 // len(X)) if len(X) < FEW and not adam else None,
             "tolerance": TOLERANCE,
             "dtype": np.float32 if X.size > LARGE else np.float64,
         }
@@ -138,10 +147,13 @@ class _Network(BaseEstimator):
         weights = Weights(weights.first, weights.deep, (*hidden, output + start))
         auto = isinstance(self.step_size, str)
         step = self.step_size
-        if auto:
+        optimizer = Adam() if self.solver == "adam" else None
+        if auto and optimizer is not None:
+            step = ADAM_STEP
+        elif auto:
             step = STEP / largest_curvature(network, weights, X, y, loss, options["sample_weight"])
         for _ in range(HALVINGS):
-            training = Training(step, self.max_steps, loss=loss)
+            training = Training(step, self.max_steps, loss=loss, optimizer=optimizer)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", AssumptionWarning)
                 run = augmented_gradient_descent(
@@ -210,8 +222,10 @@ class NetworkRegressor(RegressorMixin, _Network):
         Neurons of each hidden layer, and number of layers L >= 2 (hidden ones and the output).
     activation : str or "auto"
         Of the hidden layers, as for `Network`.
+    solver : "descent" or "adam"
+        Plain gradient descent, or Adam in all layers; for both the rows themselves tell how well the network predicts.
     step_size : float or "auto"
-        "auto": a quarter of the inverse of the largest curvature of the loss at the start, and less where training
+        "auto": of Adam 0.03 (`sedyn.Adam`); else a quarter of the inverse of the largest curvature of the loss at the start, and less where training
         turns out to be unsteady.
     max_steps : int
         A guard: training ends once the estimated error has turned or no longer falls.
@@ -301,7 +315,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
 
     Parameters
     ----------
-    width, depth, activation, step_size, max_steps, init_scale, feature_tests, random_state
+    width, depth, activation, solver, step_size, max_steps, init_scale, feature_tests, random_state
         As for `NetworkRegressor`.
 
     Attributes

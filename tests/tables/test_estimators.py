@@ -322,3 +322,26 @@ def test_feature_tests_of_the_estimators():
     assert p.shape == (7,) and p[0] < 1e-3 < p[1:].min() and p[6] == 1
     with pytest.raises(ValueError, match="independent rows"):
         sedyn.NetworkRegressor(feature_tests=True).fit(X, y, groups=np.arange(300) // 2)
+
+
+@pytest.mark.seconds
+def test_adam_knows_its_error_too():
+    """On correlated features, for numbers and for classes; of a name that is no solver it says what there is."""
+    root = np.linalg.cholesky(0.7 ** np.abs(np.subtract.outer(np.arange(30), np.arange(30))))
+    z, better = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((2300, 30)) @ root.T
+        scores = X[:, :3] @ rng.standard_normal((3, 3)) + 0.5 * rng.standard_normal((2300, 3))
+        for model, y in (
+            (sedyn.NetworkRegressor(solver="adam", random_state=0), np.tanh(scores[:, 0]) + scores[:, 1]),
+            (sedyn.NetworkClassifier(solver="adam", random_state=0), scores.argmax(axis=1)),
+        ):
+            model.fit(X[:300], y[:300])
+            held = model.score(X[300:], y[300:])
+            z.append((model.estimated_score_ - held) / model.estimated_score_stderr_)
+            better.append(held)
+    assert np.sqrt(np.mean(np.square(z))) < 1.8 and abs(np.mean(z)) < 1.2, z
+    assert min(better) > 0.4, better
+    with pytest.raises(ValueError, match="solver must be one of descent, adam; got 'sgd'"):
+        sedyn.NetworkRegressor(solver="sgd").fit(X[:300], y[:300])

@@ -41,7 +41,7 @@ def descent_with_kicks(problem, weights, X, y, kick_u=None, kick_W=None):
     return np.array(all_W), np.array(all_S)
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_responses_match_finite_perturbations_of_simulations(rng):
     T, n, n_runs, eps = 4, 1200, 80, 1e-4
     problem = strongly_asymmetric_problem(T)
