@@ -225,8 +225,8 @@ class NetworkRegressor(RegressorMixin, _Network):
     solver : "descent" or "adam"
         Plain gradient descent, or Adam in all layers; for both the rows themselves tell how well the network predicts.
     step_size : float or "auto"
-        "auto": of Adam 0.03 (`sedyn.Adam`); else a quarter of the inverse of the largest curvature of the loss at the start, and less where training
-        turns out to be unsteady.
+        "auto": of Adam 0.03 (`sedyn.Adam`); else a quarter of the inverse of the largest curvature of the loss at the
+        start. Less where training turns out to be unsteady.
     max_steps : int
         A guard: training ends once the estimated error has turned or no longer falls.
     init_scale : float or "auto"
