@@ -251,10 +251,12 @@ def orthonormal(fresh: Array, known: Array, room: float) -> Array:
 
 
 def _inverse(covariance: Array) -> Array:
-    values = np.linalg.eigvalsh(covariance)
+    values, vectors = np.linalg.eigh(covariance)
     if values[0] <= 1e-10 * values[-1]:
+        part = np.flatnonzero(np.abs(vectors[:, 0]) > 0.1 * np.abs(vectors[:, 0]).max())
+        which = ", ".join(map(str, part[:8])) + (", .." if len(part) > 8 else "")
         raise ValueError(
-            "feature_tests need a covariance that can be inverted; here features depend on each other "
-            f"(smallest eigenvalue {values[0]:.3g}, largest {values[-1]:.3g}); remove what repeats others"
+            f"feature_tests need a covariance that can be inverted; here features {which} (counted from 0) depend on "
+            f"each other (smallest eigenvalue {values[0]:.3g}, largest {values[-1]:.3g}); remove what repeats others"
         )
     return np.linalg.inv(covariance)

@@ -263,6 +263,7 @@ class Trajectory(Result):
     def _kept(self, step: int | None) -> tuple[Weights, Array]:
         stopped = self.stopped  # or there is no estimate
         assert self.left_out_outputs is not None
+        step = None if step is None else integer(step, "step", 0)
         if step is None or step == self.best_step:
             return stopped, self.left_out_outputs
         weights = self.weights_at(step)
