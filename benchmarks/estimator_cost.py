@@ -2,7 +2,7 @@
 
 `sedyn.augmented_gradient_descent` and `sedyn.gradient_descent` on the same data in the same run: medians, taking turns.
 Each thread count has its own process. 5-fold: cross-validation of the same network, five runs on four fifths of the
-rows. The standard error is that of the estimate at T; differences are from the recursion over all pairs
+rows. Adam is estimated by kicks, all else by nudges. The standard error is that of the estimate at T; differences are from the recursion over all pairs
 of steps (method="exact"), the largest over the steps.
 """
 
@@ -27,6 +27,8 @@ SETTINGS = [  # m, n, T, activation, pairs of runs
     (600, 400, 100, "tanh", 7),
     (600, 400, 200, "tanh", 5),
     (3000, 2000, 100, "tanh", 3),
+    (600, 400, 100, "tanh, Adam", 7),
+    (3000, 2000, 100, "tanh, Adam", 3),
 ]
 WIDE = [(10, 30), (10, 90), (10, 256), (300, 30), (300, 90), (300, 256)]  # n, width at m = 400, T = 100
 AGAINST_EXACT = [("A", 40), ("A", 120), ("B", 120), ("C", 120)]
@@ -39,10 +41,13 @@ def problem(name, m, n_steps):
     return network, training, weights, *teacher.sample(m, signal, rng=rng)
 
 
-def data(m, n, n_steps, network, rng):
+def data(m, n, n_steps, network, rng, adam_step=None):
     teacher = PROBLEMS["A"].parts[2]
     X, y = teacher.sample(m, sedyn.random_signal(n, rng=rng), rng=rng)
-    return network, sedyn.Training(0.2 if network.widths[0] < 10 else 0.1, n_steps), network.init(n, rng=rng), X, y
+    training = sedyn.Training(0.2 if network.widths[0] < 10 else 0.1, n_steps)
+    if adam_step:
+        training = sedyn.Training(adam_step, n_steps, optimizer=sedyn.Adam())
+    return network, training, network.init(n, rng=rng), X, y
 
 
 def five_fold(network, training, weights, X, y):
@@ -53,8 +58,9 @@ def five_fold(network, training, weights, X, y):
 
 
 def measure(m, n, n_steps, activation, pairs, width=3):
+    activation, *optimizer = activation.split(", ")
     network = sedyn.Network((width, 1), (activation, "identity"))
-    arguments = data(m, n, n_steps, network, np.random.default_rng(0))
+    arguments = data(m, n, n_steps, network, np.random.default_rng(0), 0.05 if optimizer else None)
     verbs = sedyn.gradient_descent, sedyn.augmented_gradient_descent, five_fold
     for verb in verbs:  # what starting takes
         verb(*arguments)
