@@ -2,8 +2,8 @@
 
 `sedyn.augmented_gradient_descent` and `sedyn.gradient_descent` on the same data in the same run: medians, taking turns.
 Each thread count has its own process. 5-fold: cross-validation of the same network, five runs on four fifths of the
-rows. Adam is estimated by kicks, all else by nudges. The standard error is that of the estimate at T; differences are from the recursion over all pairs
-of steps (method="exact"), the largest over the steps.
+rows. Adam is estimated by kicks, all else by nudges. The standard error is that of the estimate at T; differences are
+from the recursion over all pairs of steps (method="exact"), the largest over the steps.
 """
 
 import json
