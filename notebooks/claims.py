@@ -1186,11 +1186,11 @@ def _write_page(page: Path, sections: dict[str, str]) -> None:
     page.write_text((head + body).rstrip() + "\n", encoding="utf-8")
 
 
-for further in ("claims_inference", "claims_optimizers"):
-    if importlib.util.find_spec(further):  # a notebook elsewhere may have this file alone
-        importlib.import_module(further)  # registers its claims
-
 if __name__ == "__main__":
     import claims  # this file by its name, where all claims are registered
 
     claims.write(sys.argv[1], sys.argv[2:] or None)
+else:
+    for further in ("claims_inference", "claims_optimizers"):
+        if importlib.util.find_spec(further):  # a notebook elsewhere may have this file alone
+            importlib.import_module(further)  # registers its claims

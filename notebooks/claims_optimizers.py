@@ -122,6 +122,7 @@ def optimizers(paper: bool = False, rng=0) -> Claim:
         theory = state_evolution(network, training, WAVY, overlaps, case.phi, accuracy=accuracy, rng=rng)
         runs = simulate(network, training, WAVY, weights, signal, m, n_runs, features=case.features, rng=rng)
         plot.learning_curves(theory, runs, ax=ax, max_points=12).set_title(name)
+        ax.get_legend().remove()
         for quantity in ERRORS:
             values, line, error = getattr(runs, quantity), getattr(theory, quantity), getattr(theory.stderr, quantity)
             gaps[name, quantity] = relative_gap(values[:, steps], line[steps], error[steps])
@@ -137,6 +138,7 @@ def optimizers(paper: bool = False, rng=0) -> Claim:
     last.set_yticks(places, [name.replace(", ", ",\n") for name in OPTIMIZER_CASES], fontsize=8)
     last.set(xlabel="runs over theory - 1, %, ± 2 s.e.", title="gap, mean over the steps", ylim=(-0.6, places[0] + 1.7))
     last.legend(loc="upper right", fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return Claim(
         "Updates that act entry by entry",
         "Any update of the first layer that acts entry by entry is predicted at every step, from the actual rows of "
@@ -171,7 +173,7 @@ def sparse_start(n: int, share: float, rng) -> tuple[Weights, Array]:
 @claim
 def sparse_signals(paper: bool = False, rng=0) -> Claim:
     """Errors at the last step against the share of nonzero entries of the signal, all overlaps being the same."""
-    n, n_runs, T, accuracy, phi = (1000, 24, 30, 0.003, 1.5) if paper else (400, 8, 16, 0.01, 1.5)
+    n, n_runs, T, accuracy, phi = (1000, 24, 30, 0.003, 1.5) if paper else (300, 8, 12, 0.02, 1.5)
     shares = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if paper else (0.01, 0.05, 0.2, 1.0)
     rng = np.random.default_rng(rng)
     shape = len(SPARSE_RULES), len(shares), len(ERRORS)
@@ -200,8 +202,9 @@ def sparse_signals(paper: bool = False, rng=0) -> Claim:
             ax.errorbar(shares, mean[i, :, k], 2 * error[i, :, k], fmt="o", color=colour, mfc="white")
         for k, mark in ((0, "s"), (1, "o")):
             axes[2].plot(
-                np.array(shares) * 1.06 ** (i - 1.5), z[i, :, k], mark, ms=5, color=colour, mfc="white" if k else colour
-            )
+                np.array(shares) * 1.06 ** (i - 1.5), z[i, :, k], mark, ms=5, color=colour,
+                mfc="white" if k else colour, gid="z",
+            )  # fmt: skip
     axes[0].plot([], [], "k--", lw=1, label="Gaussian rows, same overlaps")
     axes[0].set(title=f"generalization error at t = {T}: lines theory, points runs", ylabel="mean squared error")
     axes[1].set(title=f"training error at t = {T}", ylabel="mean squared error", yscale="log")
@@ -214,6 +217,8 @@ def sparse_signals(paper: bool = False, rng=0) -> Claim:
         ax.set(xscale="log", xlabel="share of nonzero entries of the signal")
         ax.set_xticks(shares, [f"{share:g}" for share in shares])
         ax.minorticks_off()
+    marks = [mark for mark in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2) if line[..., 0].min() < mark < line[..., 0].max()]
+    axes[1].set_yticks(marks, [f"{mark:g}" for mark in marks])
     axes[0].set_ylim(0, 1.3 * max(line[..., 1].max(), blind[:, 1].max()))
     axes[0].legend(loc="upper right", fontsize=8, ncols=2)
     axes[2].legend(loc="upper right", fontsize=8, ncols=2)
@@ -319,6 +324,10 @@ def optimizer_estimates(paper: bool = False, rng=0, executor=None, store=None) -
     axes[0].plot([low, high], [low, high], color="k", lw=0.8)
     axes[0].set(xscale="log", yscale="log", xlabel="true generalization error", ylabel="from the training rows")
     axes[0].set(title=f"one point per run, t = {T}", xlim=(0.8 * true[..., T].min(), high), ylim=(low, high))
+    for axis, values in ((axes[0].xaxis, true), (axes[0].yaxis, train)):
+        marks = [mark for mark in (0.01, 0.03, 0.1, 0.3, 1, 3) if mark > 0.8 * values[..., T].min()]
+        axis.set_ticks(marks, [f"{mark:g}" for mark in marks])
+    axes[0].minorticks_off()
     axes[0].legend(fontsize=8, loc="lower right")
     axes[1].axhline(0, color="k", lw=0.8)
     axes[1].set(xscale="log", xlabel="aspect ratio m/n", ylabel="estimate over truth - 1, %, ± 2 s.e.")
