@@ -342,8 +342,8 @@ def optimizer_estimates(paper: bool = False, rng=0, executor=None, store=None) -
     return Claim(
         "The error under any optimizer from its training rows",
         "Training again with small kicks to the gradients estimates the generalization error of a run by Adam, "
-        "RMSProp, sign descent or soft thresholding, without held-out rows and without derivatives, and says how far off "
-        "it is.",
+        "RMSProp, sign descent or soft thresholding, without held-out rows and without derivatives, and says how far "
+        "off it is.",
         f"n = {n}, m/n = {', '.join(f'{ratio:g}' for ratio in ratios)}, T = {T}, {n_runs} runs of each; in each by "
         "chance: widths (3, 1) or (3, 2, 1), link z + sin(2z)/2, tanh(2z) or max(z, 0), noise 0.3 or 0.6, Gaussian or "
         "Rademacher features",
