@@ -3,11 +3,13 @@
 The notebooks beside it ``import claims``; ``python notebooks/claims.py figures`` makes every figure and the gallery
 page in that folder (`write`), ``python notebooks/claims.py figures NAME ..`` those of the named claims. Each function
 takes ``paper`` (False: a few seconds, for notebooks and tests; True: more runs and features) and ``rng``, and returns a
-`Claim`. To add a claim, write such a function under ``@claim``, here or in ``claims_inference.py``.
+`Claim`. To add a claim, write such a function under ``@claim``, here or in one of the files beside it,
+``claims_classes.py`` and ``claims_inference.py``.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -1184,8 +1186,9 @@ def _write_page(page: Path, sections: dict[str, str]) -> None:
     page.write_text((head + body).rstrip() + "\n", encoding="utf-8")
 
 
-if importlib.util.find_spec("claims_inference"):  # a notebook elsewhere may have this file alone
-    import claims_inference  # noqa: F401  registers its claims
+for further in ("claims_classes", "claims_inference"):
+    if importlib.util.find_spec(further):  # a notebook elsewhere may have this file alone
+        importlib.import_module(further)  # registers its claims
 
 if __name__ == "__main__":
     import claims  # this file by its name, where all claims are registered
