@@ -173,7 +173,10 @@ def test_notebooks_open_and_install_from_the_one_repository(path):
                 assert shell.run_cell(code).success
         assert calls == [
             ("pip", f'install -q "sedyn[fast,progress,data] @ git+{address}"'),
-            *((f"{address}/raw/main/notebooks/{name}", name) for name in ("claims.py", "claims_classes.py", "claims_inference.py")),
+            *(
+                (f"{address}/raw/main/notebooks/{name}", name)
+                for name in ("claims.py", "claims_classes.py", "claims_inference.py")
+            ),
         ]
 
 
