@@ -4,7 +4,7 @@ The notebooks beside it ``import claims``; ``python notebooks/claims.py figures`
 page in that folder (`write`), ``python notebooks/claims.py figures NAME ..`` those of the named claims. Each function
 takes ``paper`` (False: a few seconds, for notebooks and tests; True: more runs and features) and ``rng``, and returns a
 `Claim`. To add a claim, write such a function under ``@claim``, here or in one of the files beside it,
-``claims_inference.py`` and ``claims_optimizers.py``.
+``claims_classes.py``, ``claims_inference.py`` and ``claims_optimizers.py``.
 """
 
 from __future__ import annotations
@@ -1191,6 +1191,6 @@ if __name__ == "__main__":
 
     claims.write(sys.argv[1], sys.argv[2:] or None)
 else:
-    for further in ("claims_inference", "claims_optimizers"):
+    for further in ("claims_inference", "claims_optimizers", "claims_classes"):
         if importlib.util.find_spec(further):  # a notebook elsewhere may have this file alone
             importlib.import_module(further)  # registers its claims

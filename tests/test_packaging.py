@@ -175,7 +175,7 @@ def test_notebooks_open_and_install_from_the_one_repository(path):
             ("pip", f'install -q "sedyn[fast,progress,data] @ git+{address}"'),
             *(
                 (f"{address}/raw/main/notebooks/{name}", name)
-                for name in ("claims.py", "claims_inference.py", "claims_optimizers.py")
+                for name in ("claims.py", "claims_classes.py", "claims_inference.py", "claims_optimizers.py")
             ),
         ]
 
