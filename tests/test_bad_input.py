@@ -174,9 +174,13 @@ sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, 0.9, optimizer=sedyn.Adam
 sedyn.augmented_gradient_descent(NETWORK, sedyn.Training(0.1, 3, optimizer=sedyn.Adam()), WEIGHTS, X, Y, method="exact")
     ValueError: method='exact' needs derivatives, and a step of Adam jumps with its gradient, or all but jumps; use
         'kicks', or an epsilon of 1e-3 or more
-sedyn.augmented_gradient_descent(NETWORK, sedyn.Training(0.1, 3, optimizer=sedyn.Adam()), WEIGHTS, X, Y, unlabelled=X)
-    ValueError: kicks, and so the estimate with an optimizer of the first layer, measure on the rows themselves what the
-        covariance does; leave out covariance and unlabelled
+sedyn.gradient_descent(NETWORK, sedyn.Training(0.1, 3, weight_decay=11, optimizer=sedyn.Adam()), WEIGHTS, X, Y)
+    ValueError: step_size * weight_decay must not exceed 1 beside an optimizer: weights shrink by the factor 1 -
+        step_size * weight_decay; lower weight_decay
+sedyn.widen(NETWORK, sedyn.Training(0.1, 3, optimizer=sedyn.Adam()), 2)
+    ValueError: these scalings are those of plain gradient descent, and an optimizer has others; leave the optimizer out
+sedyn.state_evolution(*PROBLEM, 2.0, first_weights_at=[99])
+    ValueError: first_weights_at must be 'all' or a sequence of steps in 0..3; got [99]
 # teachers and data
 sedyn.SingleIndex("tanhh")
     ValueError: unknown link 'tanhh'; use one of linear, tanh, sine, relu, sign, absolute, quadratic, cubic, zero,

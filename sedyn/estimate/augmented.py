@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..common import Array, finite_array, generator, integer, number, one_blas_thread, progress, shown
+from ..common import Array, counted, finite_array, generator, integer, number, one_blas_thread, progress, shown
 from ..model import Loss, Network, Small, Training, Weights
 from ..runs import Recorder, Trajectory, descend, validate_run, validate_sample_weight
 from .assumptions import AssumptionWarning, _moments, _unsteady, check_assumptions
@@ -20,6 +20,7 @@ from .spectrum import spectrum_of
 METHODS = ("nudges", "kicks", "exact")
 MARGIN = 0.25  # of the variance that comes through the weights, in runs of up to LONG steps
 TOLERANCE = 3e-2  # of the basis of gradients; smaller ones let more noise in
+AMPLIFIED = 0.06  # such weights per row, from which on it is said
 TENTH = 0.1  # of the estimate: a row that carries more is named
 TURNED, FLAT = 1.03, 1.003  # of the least estimate: it has risen; it has not fallen since two thirds of the run
 UNIT = Loss("output", lambda f, y: np.ones_like(f))  # its gradients are those of the output itself
@@ -64,6 +65,7 @@ def augmented_gradient_descent(
     covariance : None, (n_features,) or (n_features, n_features) array
         Of the features, which must have mean 0: their variances (or the eigenvalues of their covariance), or a
         symmetric matrix. None: the identity, independent features of variance 1, unless there are `unlabelled` rows.
+        With kicks (`method`) neither this nor `unlabelled` is used.
     unlabelled : None or (k, n_features) array
         Rows from which the spectrum of the covariance is estimated (`population_spectrum`), at least 12, k and n of one
         order; ``unlabelled=X`` takes the training rows themselves, one row of each group.
@@ -154,11 +156,6 @@ def augmented_gradient_descent(
         raise ValueError(f"unknown method {shown(method)}; use one of {', '.join(METHODS)}, or leave it out")
     if method == "nudges":
         rule.require_linear("method='nudges'", "leave it out, and kicks measure what any update does")
-    if method == "kicks" and not (covariance is None and unlabelled is None):
-        raise ValueError(
-            "kicks, and so the estimate with an optimizer of the first layer, measure on the rows themselves what the "
-            "covariance does; leave out covariance and unlabelled"
-        )
     tolerance = number(tolerance, "tolerance", "lie between 0 and 1", lambda x: 0 < x < 1)
     n_reruns = None if n_reruns is None else integer(n_reruns, "n_reruns")
     n, T = X.shape[1], rule.n_steps
@@ -170,7 +167,7 @@ def augmented_gradient_descent(
         related, said = find_groups(groups, X)
     if own and related.kappa is not None:  # linked rows would pass for correlated features
         unlabelled = X[np.unique(related.index, return_index=True)[1]]
-    spectrum = spectrum_of(covariance, unlabelled, n)
+    spectrum = spectrum_of(covariance, unlabelled, n)  # which kicks do without
     rng = generator(rng)
     chance = rng.spawn(1)[0]  # beside the batches
     memory: NudgedMemory | ExactMemory | KickedMemory
@@ -219,6 +216,8 @@ def augmented_gradient_descent(
             chance,
             beside,
         )
+    # what small weights owe to a row is neglected: about one part in m for each that such an optimizer moves
+    amplified = _sign_like_weights(rule, weights.small) / y.shape[-1]
     margin = 1 + MARGIN * np.sqrt(max(1.0, T / LONG))
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at, sample_weight)
     estimates: list[list[float]] = []
@@ -238,6 +237,8 @@ def augmented_gradient_descent(
                 if memory.without is not None and state.t:
                     others = (network.output(fresh_scale * (state.u - each), state.small) for each in memory.without())
                     estimate, error = _jackknife(estimate, error, metrics, list(others), y, sample_weight)
+                if state.t:
+                    error = list(np.hypot(error, amplified * np.array(estimate)))
                 if state.t and not np.all(np.isfinite([*estimate, *error])):
                     recorder.diverge(state.t, "the estimate is no longer a finite number")
                     break
@@ -279,6 +280,12 @@ def augmented_gradient_descent(
     loose = np.flatnonzero(stderr[:, watched] > 0.25 * estimated[:, watched])
     if len(loose) and (loose[0] <= best_step or not until_turned):  # beyond it only the turn is looked for
         found.append(f"the estimate is uncertain by more than 25 % at step {loose[0]}; use more rows or stop earlier")
+    if amplified > AMPLIFIED:
+        found.append(
+            f"{counted(round(amplified * y.shape[-1]), 'deep weight')} (with biases) and {y.shape[-1]} rows, under an "
+            "optimizer that makes large steps of small gradients: what these weights owe to a row is neglected, and "
+            "the estimate reads low; use more rows, or plain gradient descent for these layers"
+        )
     if trouble:
         found.append(trouble)
     tested: dict = {}
@@ -298,6 +305,7 @@ def augmented_gradient_descent(
         estimated_metrics=estimated[:, 1:] if metrics.names else None,
         estimated_metrics_stderr=stderr[:, 1:] if metrics.names else None,
         best_step=best_step,
+        monitor=monitor,
         left_out_outputs=np.ascontiguousarray(kept.T),
         left_out_kept=np.stack(at_steps) if at_steps else None,
         labels=np.ascontiguousarray(y.T, float),
@@ -310,14 +318,22 @@ def augmented_gradient_descent(
     )
 
 
+def _sign_like_weights(rule, small: Small) -> int:
+    """How many small weights are moved by an optimizer that amplifies the noise of small gradients."""
+    layers = [*((k, W) for k, W in enumerate(small.deep, 1)), *enumerate(small.biases)]
+    optimizers = ((rule.optimizers[k], W.size) for k, W in layers)
+    return sum(size for optimizer, size in optimizers if optimizer is not None and optimizer.sign_like)
+
+
 def _jackknife(estimate, error, metrics, others: list[Array], y: Array, weight: Array | None):
     """Estimates and standard errors with what the P further runs leave to chance, from estimates without one of them:
     freed of a bias of order 1 / P, and widened by their spread."""
     P = len(others)
     found = np.array([metrics.means(f - y, y, weight) for f in others])
-    mean = found.mean(axis=0)
+    mean, estimate = found.mean(axis=0), np.array(estimate)
     spread = (P - 1) / P * np.square(found - mean).sum(axis=0)
-    return list(P * np.array(estimate) - (P - 1) * mean), list(np.sqrt(np.square(error) + spread))
+    bias = np.clip((P - 1) * (mean - estimate), -np.abs(estimate) / 2, np.abs(estimate) / 2)
+    return list(estimate - bias), list(np.sqrt(np.square(error) + spread))
 
 
 def _judged(network, score, X, y, kept, at_best, weight, fresh_scale, at_start) -> list[str]:

@@ -33,7 +33,7 @@ from ..runs import State
 from .features import orthonormal
 from .groups import Groups
 
-KICK, JUMP_KICK = 0.05, 0.1  # of the gradients; larger ones read low, smaller ones high where a step jumps (theory 10)
+KICK = np.float32(0.05)  # of the gradients; larger ones read low, and smaller ones high where a step jumps (theory 10)
 FEWEST, KICKED_ROWS = 4, 2000  # further runs, and rows in all of them together
 
 
@@ -65,7 +65,7 @@ class KickedMemory:
         self.network, self.rule, self.groups, self.centred, self.rng = network, rule, groups, centred, rng
         self.m, self.n, self.q, self.P, self.phi, self.uneven = m, n, q, P, m / n, uneven
         jumps = rule.optimizers[0] is not None and rule.optimizers[0].jumps
-        self.kick, self._rough = np.float32(JUMP_KICK if jumps else KICK), jumps or network.has_kink(rule.loss)
+        self._rough = jumps or network.has_kink(rule.loss)
         self.X, self.tolerance, self.weight = X.astype(np.float32), tolerance, sample_weight
         self.labels = np.tile(y.astype(np.float32), 1 + P)  # along the rows, whatever the outputs
         self._weights = None if sample_weight is None else np.tile(sample_weight.astype(np.float32), 1 + P)
@@ -106,20 +106,21 @@ class KickedMemory:
         if not np.all(np.isfinite(state.u)):  # the run has diverged
             self.own[:] = np.nan
             return
-        assert state.gradient is not None
+        if state.gradient is None:  # a pause of the first layer
+            return
         S = self._gradients(state.small, state.batch)  # (q, 1 + P, m)
-        unit, rows = in_units(np.concatenate([state.S[:, None], (S[:, 1:] - S[:, :1]) / self.kick], axis=1), np.float32)
+        unit, rows = in_units(np.concatenate([state.S[:, None], (S[:, 1:] - S[:, :1]) / KICK], axis=1), np.float32)
         if self.centred:
             common = rows.mean(axis=2, keepdims=True)
             rows = rows - (common if self.weight is None else common * self.weight.astype(np.float32))
         L, _ = self._basis.extend(rows.reshape(self.q, -1), self.tolerance)
         if born := len(self._basis) - self._h.shape[1]:
             self._draw(born)
-        S[:, 1:] += np.matmul((self.kick * unit * L).astype(np.float32), self._h).swapaxes(0, 1)
+        S[:, 1:] += np.matmul((KICK * unit * L).astype(np.float32), self._h).swapaxes(0, 1)
         G = (S.swapaxes(0, 1).reshape(-1, self.m) @ self.X / self.m).reshape(self._W.now.shape)
         self._W.step(state.t, G + (state.gradient.astype(np.float32) - G[0]))  # the run's own, to the last digit
         self._u = self._preactivations()
-        moved = (self._u[1:] - self._u[0]) / self.kick
+        moved = (self._u[1:] - self._u[0]) / KICK
         own = np.matmul(moved, self._h.swapaxes(1, 2)).astype(float) / self.m
         self._each = np.linalg.solve(self._through.T[None], own.swapaxes(1, 2)).swapaxes(1, 2)
         self._M = self._each.mean(axis=0)

@@ -252,8 +252,11 @@ class _FeatureResponses:
 
     def step(self, t: int, state: State, R: Array) -> Array:
         """rho_(t+1, r), (T, q, q), from the responses R_(t, s) (T, q, q)."""
-        assert state.gradient is not None
-        Gamma, E = np.sqrt(state.gradient.shape[1]) * state.gradient, self._E
+        E = self._E
+        if state.gradient is None:  # a pause of the first layer
+            E[t + 1] = E[t]
+            return E[t].mean(axis=-1).swapaxes(1, 2)
+        Gamma = np.sqrt(state.gradient.shape[1]) * state.gradient
         moved = np.einsum("sab,srcbl->rcal", R[: t + 1], E[: t + 1], optimize=True)
         moved[t] += np.eye(self.q)[:, :, None] / self.phi
         gradients = Gamma + self.MOVED * moved.reshape(-1, *Gamma.shape)

@@ -53,10 +53,13 @@ def early_stop(run: Trajectory) -> Stop:
     instance(run, Trajectory, "run")
     if run.estimated_error is None or run.estimated_stderr is None or run.best_step is None:
         raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
-    best = run.best_step
-    error, stderr = float(run.estimated_error[best]), float(run.estimated_stderr[best])
-    cautious = int(np.argmax(run.estimated_error <= error + stderr))
-    return Stop(best, error, stderr, cautious, float(run.estimated_error[cautious]))
+    best, curve, errors = run.best_step, run.estimated_error, run.estimated_stderr
+    if run.monitor != "squared" and run.estimated_metrics is not None and run.estimated_metrics_stderr is not None:
+        at = run.metrics.index(run.monitor)
+        curve, errors = run.estimated_metrics[:, at], run.estimated_metrics_stderr[:, at]
+    error, stderr = float(curve[best]), float(errors[best])
+    cautious = int(np.argmax(curve <= error + stderr))
+    return Stop(best, error, stderr, cautious, float(curve[cautious]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -269,8 +272,6 @@ def _try(
         return Candidate(network, training, scale, 0, np.inf, np.inf, None, None, "failed", str(error)), ()
     stop = early_stop(run)
     least, stderr = stop.error, stop.stderr
-    if run.estimated_metrics is not None and run.estimated_metrics_stderr is not None:  # the one monitored
-        least, stderr = (float(of[stop.step, 0]) for of in (run.estimated_metrics, run.estimated_metrics_stderr))
     candidate = Candidate(
         network,
         training,

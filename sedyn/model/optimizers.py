@@ -4,11 +4,14 @@ The first layer is moved in variables of order 1, sqrt(n) W_1 and sqrt(n) times 
 are. So one step size, epsilon or threshold means the same for every number of features n. In the plain variables of
 PyTorch the first layer then has, with the numbers given here::
 
-    lr = step_size / sqrt(n)    eps = epsilon / sqrt(n)    weight_decay = sqrt(n) weight_decay    (Adam, AdamW, RMSprop)
-    lr = step_size / sqrt(n)                               (SignDescent; Clip: lr = step_size, bound / sqrt(n))
-    threshold = step_size l1 / sqrt(n)                     (Proximal, lr = step_size)
+    Adam (torch.optim.AdamW)   lr = step_size / sqrt(n)   eps = epsilon / sqrt(n)   weight_decay = sqrt(n) weight_decay
+    RMSProp                    lr = step_size / sqrt(n)   eps = epsilon / sqrt(n)
+    SignDescent                lr = step_size / sqrt(n)
+    Proximal                   lr = step_size             threshold = step_size l1 / sqrt(n)
+    Clip                       lr = step_size             bound / sqrt(n)
 
 and the other layers the numbers as they are; the loss there must be that of `Training`, half the mean squared error.
+Weight decay is decoupled here in all of them, in PyTorch in AdamW alone.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from functools import cached_property
 import numpy as np
 
 from ..common import Array, Noun, brief, number, real_array, same, shown
-from .kinks import POINTS
+from .kinks import POINTS, jumps
 
 State = tuple[Array, ...]
 
@@ -54,15 +57,27 @@ class Optimizer(Noun):
     def jumps(self) -> bool:
         """Whether a step jumps with its gradient, or all but jumps: by a third of what it can be, within 1e-3."""
         gradient = np.linspace(-3, 3, 6001)
-        for value in (0.37, 0.0):
-            start = np.full_like(gradient, value)
-            moved = self.step(start, gradient, self.start(start), 0.1, 0)[0]
-            if np.abs(np.diff(moved)).max() > np.ptp(moved) / 3:
+        for value in (0.0, 0.37, -1.3):
+
+            def moved(gradient, value=value):
+                start = np.full_like(gradient, value)
+                return np.asarray(self.step(start, gradient, self.start(start), 0.1, 0)[0], float)
+
+            steps = moved(gradient)
+            if np.abs(np.diff(steps)).max() > np.ptp(steps) / 3 or jumps(moved) is not None:
                 return True
         return False
 
+    @cached_property
+    def sign_like(self) -> bool:
+        """Whether a gradient a thousand times smaller still moves a weight by more than a tenth as much at first: the
+        noise of small gradients is amplified."""
+        start = np.zeros(2)
+        small, large = np.abs(self.step(start, np.array([1e-3, 1.0]), self.start(start), 0.1, 0)[0])
+        return bool(small > 0.1 * large)
+
     def _settings(self) -> dict:
-        return {name: value for name, value in vars(self).items() if name != "jumps"}
+        return {name: value for name, value in vars(self).items() if name not in ("jumps", "sign_like")}
 
     def _summary(self):
         return {name: brief(value) for name, value in self._settings().items()}

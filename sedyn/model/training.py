@@ -141,6 +141,12 @@ class Training(Noun):
             )
         if any(each and any(row[layer] for row in momentum) for layer, each in enumerate(optimizers)):
             raise ValueError("momentum belongs to plain gradient descent; leave it out beside an optimizer")
+        for layer, optimizer in enumerate(optimizers):
+            if optimizer and any(s[layer] * w[layer] > 1 for s, w in zip(step_size, weight_decay, strict=True)):
+                raise ValueError(
+                    "step_size * weight_decay must not exceed 1 beside an optimizer: weights shrink by the factor 1 - "
+                    "step_size * weight_decay; lower weight_decay"
+                )
         batches = self.batch_fraction, self.batch
         return Rule(self.n_steps, step_size, momentum, weight_decay, *batches, as_loss(self.loss), optimizers)
 
@@ -197,7 +203,7 @@ class Rule:
         value = value * (scale * (1 - step * self.weight_decay[t][layer] * decays))
         taken = sum(row[layer] != 0 for row in self.step_size[:t])
         new, state = optimizer.step(value, scale * gradient, state, step, taken)
-        return new / scale, tuple(state)
+        return (new / scale).astype(value.dtype, copy=False), tuple(state)
 
     def start(self, layer: int, value) -> State:
         """The state that `advance` begins with."""

@@ -67,7 +67,7 @@ def linearized_gradient_descent(
     rule, rng = training.rule(network.n_layers), generator(rng)
     tangents = [_Tangent(network, weights, features) for features, _ in ((X, y), *([test] if test else []))]
     m, T, general = len(X), rule.n_steps, []
-    W, V = Moving(rule, weights.first), Moving(rule, weights.small)
+    W, V = Moving(rule, weights.first, float(np.sqrt(X.shape[1]))), Moving(rule, weights.small)
     recorder = Recorder(network, rule, y, None, metrics)
     with np.errstate(over="ignore", invalid="ignore"):
         for t in range(T + 1):
@@ -149,6 +149,10 @@ def widen(network: Network, training: Training, factor: int, scaling: str = "max
     factor = integer(factor, "factor")
     L, c = network.n_layers, float(factor)
     multipliers = {"maximal_update": [c] + [1.0] * (L - 2) + [1 / c], "ntk": [1.0] + [1 / c] * (L - 1)}
+    if any(training.rule(network.n_layers).optimizers):
+        raise ValueError(
+            "these scalings are those of plain gradient descent, and an optimizer has others; leave the optimizer out"
+        )
     if not isinstance(scaling, str) or scaling not in multipliers:
         raise ValueError(f"unknown scaling {shown(scaling)}; use {' or '.join(multipliers)}")
     output = c**-0.5 if scaling == "maximal_update" else 1.0

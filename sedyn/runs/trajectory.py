@@ -37,6 +37,8 @@ class Trajectory(Result):
     best_step : int or None
         The step of least estimated error (or metric, `monitor`), out of those before training became unsteady, if it
         did (`warnings`).
+    monitor : str
+        What `best_step` is the least of: ``"squared"``, or a metric.
     left_out_outputs : (m,), (m, c) or None
         Outputs for the training rows at that step, as if each (with its group) had not been trained on (theory 5).
     left_out_kept : (len(first_weights_at), m), (.., m, c) or None
@@ -87,6 +89,7 @@ class Trajectory(Result):
     estimated_metrics: Array | None = None
     estimated_metrics_stderr: Array | None = None
     best_step: int | None = None
+    monitor: str = "squared"
     left_out_outputs: Array | None = None
     left_out_kept: Array | None = None
     labels: Array | None = None

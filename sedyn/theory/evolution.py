@@ -378,7 +378,8 @@ def state_evolution(
             "in the directions of correlated ones no update but a linear one acts entry by entry; measure the overlaps "
             "without covariance, or train by plain gradient descent"
         )
-    kept = chosen_steps(first_weights_at, T, "first_weights_at") if solver == "two-sided" else ()
+    kept = chosen_steps(first_weights_at, T, "first_weights_at")
+    kept = kept if solver == "two-sided" else ()  # the law of a linear rule is known at all steps
     if solver == "tangent" and not accuracy is tolerance is dtype is None:
         raise ValueError("accuracy, tolerance and dtype are no settings of solver='tangent'; leave them out")
     if n_paths is not None or n_scrambles is not None or solver == "tangent":
@@ -458,6 +459,17 @@ def state_evolution(
             f"step size {fastest:.3g} times the features' largest variance {overlaps.variances.max():.3g} is more than "
             f"{UNSTABLE}: training oscillates along a few directions, which no average describes, and the answer "
             "depends on n_blocks of the overlaps; lower the step size"
+        )
+
+    small = overlaps.small
+    if not message and any(
+        optimizer is not None and optimizer.sign_like and any(rule[layer] for rule in problem.rule.step_size)
+        for layer, optimizer in enumerate(problem.rule.optimizers)
+        if layer or small.biases
+    ):
+        message = (
+            "an optimizer that makes large steps of small gradients moves deep weights or biases: the noise in their "
+            "gradients moves them, too, and runs differ from the theory until n is very large"
         )
 
     def reported(of):

@@ -32,7 +32,7 @@ from .projection import LOOSE, TooFewPaths, _defect
 from .solution import Solution
 
 RIDGE = 1e-5  # of the Gram matrix: rows that repeat others, up to rounding, need no second projection
-SHARE = 4  # more actual features than this many times n_paths are drawn from
+SHARE, ALL, ALIKE = 4, 2**17, 0.1  # of more features than SHARE n_paths and ALL some are drawn, with like overlaps
 
 
 class Side:
@@ -172,11 +172,14 @@ def _features(overlaps, there: Array, n_paths: int, rng) -> tuple[Array, Array]:
         start = gaussian_points(there.sum(), n_paths, rng)
         return start, loadings @ start
     rows, n = overlaps.rows.T, len(overlaps.rows)
-    if n > SHARE * n_paths:  # some of them have nearly the same overlaps
-        start = orthonormalise(np.linalg.pinv(loadings) @ rows[:, rng.permutation(n)[:n_paths]])
-        return start, loadings @ start
+    start = np.linalg.pinv(loadings) @ rows
+    if n > max(SHARE * n_paths, ALL):
+        some = start[:, rng.permutation(n)[:n_paths]]
+        if np.abs(some @ some.T / n_paths - np.eye(len(some))).max() < ALIKE:  # else too much lies on few features
+            start = orthonormalise(some)
+            return start, loadings @ start
     repeats = (1, max(1, round(n_paths / n)))
-    return np.tile(np.linalg.pinv(loadings) @ rows, repeats), np.tile(rows, repeats)
+    return np.tile(start, repeats), np.tile(rows, repeats)
 
 
 def _require_room(found: int, n_paths: int, n_features: int, t: int, T: int) -> None:

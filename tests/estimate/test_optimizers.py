@@ -131,7 +131,6 @@ def test_the_same_seed_gives_the_same_run_and_the_run_is_gradient_descent():
 def test_what_is_refused():
     weights, _, X, y = problem(40, 60, 0)
     for options, message in (
-        ({"unlabelled": X}, "kicks.*measure on the rows themselves what the covariance does"),
         ({"method": "nudges"}, "method='nudges' needs a first layer that moves by plain gradient descent"),
         ({"feature_tests": True}, "feature_tests=True needs a first layer that moves by plain gradient descent"),
         ({"method": "exact", "covariance": np.ones(40)}, "for independent features of variance 1; use 'kicks'"),
@@ -140,3 +139,83 @@ def test_what_is_refused():
             estimated(training("Adam", 4), weights, X, y, **options)
     with pytest.raises(ValueError, match="a step of SignDescent jumps with its gradient"):
         estimated(training("sign", 4), weights, X, y, method="exact")
+
+
+@pytest.mark.parametrize("method", ["kicks", "exact"])
+def test_a_pause_of_the_first_layer_is_part_of_the_run(method):
+    """A pause of three steps, as if these steps were not there; for a start that comes late, too."""
+    weights, _, X, y = problem(60, 90, 0)
+    optimizer = (sedyn.Adam(0.9, 0.99, 1e-2), None)
+    for pause in ((4, 5, 6), (0, 1)):
+        paused = sedyn.Training(lambda t, pause=pause: (0.05 * (t not in pause), 0.0), 12, optimizer=optimizer)
+        short = sedyn.Training((0.05, 0.0), 12 - len(pause), optimizer=optimizer)
+        one, two = (estimated(rule, weights, X, y, method=method) for rule in (paused, short))
+        np.testing.assert_allclose(one.estimated_error[-1], two.estimated_error[-1], rtol=1e-5)
+
+
+def test_small_weights_under_adam_widen_the_standard_error_and_are_told():
+    network = sedyn.Network((3, 6), ("tanh", "identity"), bias=True)
+    teacher, signal = (
+        sedyn.MultiIndex("softmax", 6, 0.3),
+        np.linalg.qr(np.random.default_rng(0).normal(size=(40, 6)))[0],
+    )
+    weights, (X, y) = network.init(40, rng=1), teacher.sample(200, 2 * signal, rng=2)
+    adam = sedyn.Adam(0.9, 0.99, 1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        everywhere, first = (
+            sedyn.augmented_gradient_descent(
+                network, sedyn.Training(0.05, 8, loss="cross_entropy", optimizer=o), weights, X, y, rng=0
+            )
+            for o in (adam, (adam, None))
+        )
+    assert any("27 deep weights (with biases) and 200 rows" in text for text in everywhere.warnings)
+    assert not any("deep weights" in text for text in first.warnings)
+    added = everywhere.estimated_stderr[1] ** 2 - (27 / 200 * everywhere.estimated_error[1]) ** 2
+    assert 0.5 * first.estimated_stderr[1] ** 2 < added < 2 * first.estimated_stderr[1] ** 2
+
+
+class Hard(sedyn.Optimizer):
+    """Hard thresholding: it jumps at gradients that depend on the weight."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def step(self, value, gradient, state, step_size, n_taken):
+        new = value - step_size * gradient
+        return new * (np.abs(new) > self.at), ()
+
+
+def test_small_jumps_are_found_and_tune_takes_optimizers_beside_a_covariance():
+    weights, _, X, y = problem(40, 60, 0)
+    for at in (0.1, 0.5):
+        with pytest.raises(ValueError, match="a step of Hard jumps with its gradient"):
+            estimated(sedyn.Training((0.2, 0.2), 5, optimizer=(Hard(at), None)), weights, X, y, method="exact")
+    rules = [sedyn.Training(0.05, 8, optimizer=sedyn.Adam()), sedyn.Training(0.1, 8)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ranking = sedyn.tune(NETWORK, rules, X, y, unlabelled=X, rng=0)
+    assert all(np.isfinite(candidate.error) for candidate in ranking)
+
+
+def test_early_stopping_by_the_metric_that_was_watched():
+    rng = np.random.default_rng(0)
+    signal = 2 * np.linalg.qr(rng.standard_normal((60, 4)))[0]
+    network, teacher = sedyn.Network((3, 4), ("tanh", "identity")), sedyn.MultiIndex("softmax", 4, 0.5)
+    weights, (X, y) = network.init(60, rng=rng), teacher.sample(200, signal, rng=rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = sedyn.augmented_gradient_descent(
+            network,
+            sedyn.Training(0.5, 30, loss="cross_entropy"),
+            weights,
+            X,
+            y,
+            metrics=["zero_one", "cross_entropy"],
+            monitor="cross_entropy",
+            rng=0,
+        )
+    stop, curve = sedyn.early_stop(run), run.estimated_metrics[:, 1]
+    assert run.monitor == "cross_entropy" and stop.step == run.best_step == curve.argmin()
+    assert stop.error == curve.min() and curve[stop.cautious_step] <= stop.error + stop.stderr
+    assert 0 < stop.cautious_step <= stop.step

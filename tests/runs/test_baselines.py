@@ -144,3 +144,12 @@ def test_widen_says_what_is_wrong():
         widen(network, training, 2, "mup")
     with pytest.raises(ValueError, match="positive integer; got 1.5"):
         widen(network, training, 1.5)
+
+
+@pytest.mark.parametrize("optimizer", [None, sedyn.Adam(0.9, 0.99, 1e-3), sedyn.Proximal(0.2), sedyn.Clip(0.3)])
+def test_a_network_linear_in_its_first_layer_is_its_own_linearization(optimizer):
+    network, signal = sedyn.Network((2, 1), ("identity", "identity")), sedyn.random_signal(100, rng=0)
+    X, y = sedyn.SingleIndex("tanh", 0.3).sample(60, signal, rng=2)
+    problem = network, sedyn.Training((0.05, 0), 15, optimizer=(optimizer, None)), network.init(100, rng=1), X, y
+    plain, linearized = sedyn.gradient_descent(*problem), sedyn.linearized_gradient_descent(*problem)
+    np.testing.assert_allclose(linearized.train_error, plain.train_error, rtol=1e-9)

@@ -135,8 +135,29 @@ def test_results_survive_a_file_and_repeat(tmp_path):
     np.testing.assert_array_equal(back.kernels.start.rows, theory.kernels.start.rows)
 
 
-def test_many_features_are_drawn_from(rng):
+def test_a_signal_on_few_of_many_features_is_not_lost(monkeypatch):
+    """Features are drawn only where that keeps the overlaps."""
+    monkeypatch.setattr("sedyn.theory.two_sided.ALL", 0)
+    n = 9000
+    weights, signal = sedyn.Weights(NETWORK.init(n, rng=0).first, A["deep"]), np.zeros(n)
+    signal[:3] = 3**-0.5
+    problem = NETWORK, training(0.2, 0.2, sedyn.Proximal(0.2)), TEACHER, sedyn.Overlaps.of(weights, signal), 1.5
+    few, many = (sedyn.state_evolution(*problem, n_paths=n_paths, n_scrambles=4, rng=0) for n_paths in (2**11, 2**13))
+    z = (few.train_error - many.train_error) / np.hypot(few.stderr.train_error, many.stderr.train_error)
+    assert np.abs(z).max() < 6
+
+
+def test_the_noise_of_small_gradients_is_told_where_it_matters():
+    for optimizer, told in ((sedyn.Adam(), True), ((sedyn.Adam(), None), False), (sedyn.Clip(1.0), False)):
+        theory = sedyn.state_evolution(
+            NETWORK, sedyn.Training(0.05, 3, optimizer=optimizer), TEACHER, GAUSSIAN, 1.5, n_paths=2**10, rng=0
+        )
+        assert theory.status == "ok" and ("large steps of small gradients" in theory.message) == told
+
+
+def test_many_features_are_drawn_from(monkeypatch):
     """More actual rows than paths."""
+    monkeypatch.setattr("sedyn.theory.two_sided.ALL", 0)
     n = 9000
     weights, signal = sedyn.Weights(NETWORK.init(n, rng=0).first, A["deep"]), sedyn.random_signal(n, rng=1)
     problem = NETWORK, training(0.05, 0.05, sedyn.Adam(), 8), TEACHER
