@@ -14,6 +14,7 @@ import nbformat
 import pytest
 
 import classroom
+import grading
 
 SOURCES = classroom.sources()
 WRONG = classroom.wrong_answers()
@@ -45,6 +46,11 @@ def submitted(name=FIRST):
     return notebook
 
 
+def cells_of(notebook):
+    """What the grader reads of a notebook."""
+    return grading.read(nbformat.writes(notebook).encode())[0]
+
+
 def run_here(step, names, setup):
     """Run one step in this process as the grader does in a kernel; "" or the error."""
     try:
@@ -58,7 +64,7 @@ def run_here(step, names, setup):
 
 def walk(source, notebook):
     """Yield (step, error, names, set-up) for all cells of an unspoilt notebook; they share their names."""
-    steps, problems = classroom.restore(source, notebook)
+    steps, problems = grading.restore(source, cells_of(notebook))
     assert not problems
     setup = next(step.code for step in steps if step.role == "locked")
     names: dict = {}
@@ -172,9 +178,9 @@ def check_answers(name, most):
             for old, new in wrong["edits"]:
                 assert code.count(old) == 1, (part.number, old)
                 code = code.replace(old, new)
-            run_here(classroom.Step("", "answer", code), names, setup)
+            run_here(grading.Step("", "answer", code), names, setup)
             errors = {
-                check: run_here(classroom.Step(check, "check", cell_of(source, check).source), names, setup)
+                check: run_here(grading.Step(check, "check", cell_of(source, check).source), names, setup)
                 for check in part.checks
             }
             points = sum(p for check, p in part.checks.items() if not errors[check])
@@ -182,7 +188,7 @@ def check_answers(name, most):
             assert any(wrong["says"] in message for message in errors.values()), (part.number, wrong["says"], errors)
             assert all(not m or m.startswith("AssertionError") for m in errors.values()), errors  # named, not crashed
             tried += 1
-        run_here(classroom.Step("", "answer", answer), names, setup)
+        run_here(grading.Step("", "answer", answer), names, setup)
     assert tried >= 2 * len(firsts)
 
 
@@ -217,7 +223,7 @@ def test_restoring_keeps_answers_and_own_cells_and_puts_back_all_else():
     notebook.cells.insert(index_of(notebook, "integrals") + 1, again)
     notebook.cells.append(copy.deepcopy(cell_of(notebook, "memory-1")))
     cell_of(notebook, "memory").cell_type = "markdown"
-    steps, problems = classroom.restore(SOURCES[FIRST], notebook)
+    steps, problems = grading.restore(SOURCES[FIRST], cells_of(notebook))
     assert set(problems) == {
         "cell gradients-1 was edited",
         "cell descend-2 is missing",
@@ -282,7 +288,7 @@ def test_solutions_get_full_marks_from_the_grader_and_blank_notebooks_none(tmp_p
         for student, notebook in (("ada", submitted(name)), ("nobody", classroom.student_version(SOURCES[name]))):
             (tmp_path / student).mkdir(exist_ok=True)
             nbformat.write(notebook, tmp_path / student / f"{name}.ipynb")
-    rows = classroom.grade(tmp_path, timeout=180)
+    rows = grading.grade(tmp_path, grading.Options(timeout=180))
     scored = [row for row in rows if row.points is not None]
     assert len(scored) == 2 * sum(bool(part.checks) for parts in EXERCISES.values() for part in parts)
     for row in scored:
