@@ -204,6 +204,7 @@ def restore(source, submitted: list[Cell]) -> tuple[list[Step], list[str]]:
         elif cell.kind == "code" and cell.source.strip():
             own[last].append(cell.source)
     answers: dict[str, list[str]] = {}
+    moved: set[str] = set()
     for name, original in originals.items():
         copies, kind = found[name], role(original)
         if len(copies) > 1:
@@ -223,18 +224,18 @@ def restore(source, submitted: list[Cell]) -> tuple[list[Step], list[str]]:
             empty = [
                 f for f, stub in stubs.items() if "raise NotImplementedError()" in stub and written.get(f, stub) == stub
             ]
-            for place, codes in own.items():  # an answer in a cell of its own, above the stub or below the check
-                moved = [code for code in codes if any(f in empty for f in functions(code))]
-                if moved:
+            for codes in own.values():  # an answer in a cell of its own, above the stub or below the check
+                found_here = [code for code in codes if any(f in empty for f in functions(code))]
+                if found_here:
                     problems.append(f"the answer of {name} stands in another cell")
-                    own[place] = [code for code in codes if code not in moved]
-                    answers[name] += moved
-    steps = [Step("", "own", code) for code in own[""]]
+                    answers[name] += found_here
+                    moved.update(found_here)
+    steps = [Step("", "own", code) for code in own[""] if code not in moved]
     for name, original in originals.items():
         if role(original) in ("locked", "check"):
             steps.append(Step(name, role(original), original.source))
         steps += [Step(name, "answer", code) for code in answers.get(name, [])]
-        steps += [Step("", "own", code) for code in own[name]]
+        steps += [Step("", "own", code) for code in own[name] if code not in moved]
     return steps, problems
 
 
@@ -255,6 +256,7 @@ class Cage:
             "cpu": int(options.total) + 60,
             "files": 2**28,
             "fonts": f"{self.tree}/fonts",
+            "fork": self.kind != "bwrap",
         }
         python = [sys.executable, "-I", "-B", f"{self.tree}/sandbox.py", str(self.tree), repr(limits)]
         if self.kind != "bwrap":
@@ -317,7 +319,8 @@ class Sandbox:
         """The reply of the sandbox, read with suspicion. Raises StudentError, or Lost."""
         if seconds <= 0:
             raise Lost("no time left")
-        data = pickle.dumps(request | {"operation": operation, "seconds": seconds})
+        number = secrets.randbits(60)
+        data = pickle.dumps(request | {"operation": operation, "seconds": seconds, "number": number})
         todo, deadline = memoryview(struct.pack("!Q", len(data)) + data), time.monotonic() + seconds + 5
         got, size = bytearray(), 8
         while len(got) < size:
@@ -346,6 +349,8 @@ class Sandbox:
                     raise Lost("it sent more than is allowed")
         try:
             reply = json.loads(bytes(got[8:]))
+            if reply["number"] != number:
+                raise ValueError
             if "error" in reply:
                 name, text, line = reply["error"]
                 raise StudentError(str(name), str(text)[:2000], line if isinstance(line, int) else None)
@@ -494,6 +499,8 @@ class Given:
         matplotlib.use("Agg")
         self.names: dict[str, Any] = {}
         self.before: dict[str, dict] = {}  # check -> the names that it finds
+        answers = [cell.source for cell in source.cells if role(cell) == "answer"]
+        self.asked = [name for code in answers for name in functions(code)]  # no other name may come from a student
         for cell in source.cells:
             if role(cell) == "locked":
                 with contextlib.redirect_stdout(io.StringIO()):
@@ -528,8 +535,7 @@ class Judge:
         """Check id -> "" (passed) or why it failed. A step that takes the sandbox with it is left out from then on."""
         outcome: dict[str, str] = {}
         lost: dict[int, str] = {}
-        names = [f for step in steps if step.role == "answer" for f in functions(step.code)]
-        remotes = {name: Remote(self, name) for name in dict.fromkeys(names)}
+        remotes = {name: Remote(self, name) for name in self.given.asked}
         k = 0
         while k < len(steps):
             now = k
@@ -565,7 +571,7 @@ class Judge:
 
     def work(self, step: Step) -> None:
         """Run a cell in the sandbox."""
-        self.until = time.monotonic() + self.options.timeout
+        self.until = time.monotonic() + max(self.options.timeout, 120 if step.role == "locked" else 0)
         defined = functions(step.code) if step.role != "locked" else {}
         try:
             self.ask("run", code=step.code, where=step.name or "of your own", given=step.role == "locked")
@@ -790,7 +796,7 @@ def hash_of(*paths: Path) -> str:
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:
-                total.update(f"{file}".encode() + hashlib.sha256(file.read_bytes()).digest())
+                total.update(os.fsencode(file) + hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
 
 
