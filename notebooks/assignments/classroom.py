@@ -192,7 +192,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     if options.pop("command") == "write":
         return write()
-    from grading import Options, grade, table
+    from grades import table
+    from grading import Options, grade
 
     folder, again = options.pop("folder"), options.pop("again")
     if not folder.is_dir():

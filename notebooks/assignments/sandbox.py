@@ -21,6 +21,7 @@ import signal
 import struct
 import sys
 import types
+from typing import Any
 
 MOST = 64 * 2**20  # bytes of a reply
 
@@ -76,8 +77,10 @@ class Session:
     def __init__(self) -> None:
         module = types.ModuleType("__main__")
         sys.modules["__main__"] = module
-        self.names, self.given, self.handles = module.__dict__, {}, []
-        self.axes = None
+        self.names = module.__dict__
+        self.given: dict[str, Any] = {}
+        self.handles: list[Any] = []
+        self.axes: Any = None
 
         def leave(*_):
             raise SystemExit("exit() ends this cell only")

@@ -4,6 +4,7 @@ Each is a function that changes a notebook whose answers are all right (or retur
 must get: the points of the exercises that do not get all of theirs, and texts that its rows must show.
 """
 
+# ruff: noqa: E501
 import copy
 import json
 import re
@@ -423,7 +424,12 @@ attacked(
     "numpy.all = lambda *a, **k: True\nnumpy.isfinite = numpy.all\nreturn 0 * u, 0 * W_2",
     more=["1.7"],  # its own picture needs numpy
 )
-attacked("patched_network", "", "type(network).gradients = lambda *a: (0 * u, None, None)\nreturn 0 * u, 0 * W_2", more=["1.7"])
+attacked(
+    "patched_network",
+    "",
+    "type(network).gradients = lambda *a: (0 * u, None, None)\nreturn 0 * u, 0 * W_2",
+    more=["1.7"],
+)
 attacked(
     "reads_frames",
     "import sys",

@@ -16,7 +16,10 @@ from pathlib import Path
 import pytest
 
 import classroom
+import grades
 import grading
+import judging
+import reading
 from tests.course import submissions
 from tests.course.submissions import CASES, FIRST, FULL
 
@@ -59,7 +62,7 @@ def write_remarkable(folder):
     (folder / "link.ipynb").symlink_to("/etc/passwd")
     more = {
         "zipped.zip": "no notebook",
-        "nothing/": "empty folder",
+        "nothing": "empty folder",
         "pipe.ipynb": "special file",
         "link.ipynb": "a link",
     }
@@ -73,7 +76,7 @@ def read_table(path):
 
 @pytest.fixture(scope="module")
 def isolation(tmp_path_factory):
-    return grading.cage(grading.make_tree(tmp_path_factory.mktemp("cage")), grading.Options()).kind
+    return judging.cage(judging.make_tree(tmp_path_factory.mktemp("cage")), judging.Options()).kind
 
 
 def check_case(name, rows, isolation):
@@ -96,7 +99,7 @@ def test_a_few_odd_submissions(tmp_path, isolation):
     for name in FEW:
         write_case(tmp_path, name)
     remarks = write_remarkable(tmp_path)
-    grading.grade(tmp_path, grading.Options(timeout=5))
+    grading.grade(tmp_path, judging.Options(timeout=5))
     rows = read_table(tmp_path / "grades.csv")
     assert not [text for name in FEW for text in check_case(name, rows, isolation)]
     for file, says in remarks.items():
@@ -110,10 +113,10 @@ def test_every_odd_or_hostile_submission_gets_what_is_stated_and_changes_nothing
     for name in CASES:
         write_case(tmp_path, name)
     write_remarkable(tmp_path)
-    before = grading.hash_of(classroom.HERE, *sorted(tmp_path.glob("*.ipynb")))
-    grading.grade(tmp_path, grading.Options(timeout=5))
+    before = judging.hash_of(classroom.HERE, *sorted(tmp_path.glob("*.ipynb")))
+    grading.grade(tmp_path, judging.Options(timeout=5))
     if isolation == "bwrap":
-        assert grading.hash_of(classroom.HERE, *sorted(tmp_path.glob("*.ipynb"))) == before
+        assert judging.hash_of(classroom.HERE, *sorted(tmp_path.glob("*.ipynb"))) == before
     rows = read_table(tmp_path / "grades.csv")
     wrong = [text for name in CASES for text in check_case(name, rows, isolation)]
     assert not wrong, "\n".join(wrong)
@@ -133,15 +136,15 @@ def test_every_odd_notebook_is_read_as_the_right_one():
     for name in ("plain", "byte_order_mark", "utf_16", "metadata_lost", "metadata_and_ids_lost", "older_format"):
         notebook = submissions.right()
         made = CASES[name].make(notebook) or json.dumps(notebook).encode()
-        cells, _ = grading.read(made)
-        steps, problems = grading.restore(submissions.SOURCE, cells)
+        cells, _ = reading.read(made)
+        steps, problems = reading.restore(submissions.SOURCE, cells)
         plain = plain or steps
         assert steps == plain, name
         assert all("recognized" in problem for problem in problems), problems
 
 
 def test_formulas_are_escaped():
-    assert [grading.safe(x) for x in ("=1+2", "@x", "-1", "+1", "a=1", -1, None)] == [
+    assert [grades.safe(x) for x in ("=1+2", "@x", "-1", "+1", "a=1", -1, None)] == [
         "'=1+2",
         "'@x",
         "'-1",
@@ -153,8 +156,8 @@ def test_formulas_are_escaped():
 
 
 def test_hidden_tests_draw_other_numbers_and_visible_ones_do_not():
-    seen = grading.fresh(submissions.MODEL["gradients-1"] + "\nrng = np.random.default_rng(1)")
-    assert "fresh_rng(11)" in seen and "np.random.default_rng(1)" in seen
+    seen = judging.fresh(submissions.MODEL["gradients-1"] + "\nrng = np.random.default_rng(1)")
+    assert "fresh_rng(11 + q)" in seen and "np.random.default_rng(1)" in seen
 
 
 # ---- marks, repeated notebooks
@@ -168,20 +171,20 @@ def graded(tmp_path, monkeypatch):
         for one in todo:
             points = json.loads(one.data)["points"]
             rows = [
-                grading.Row(one.student, FIRST, "1.1", points, 5, "", one.path, "bare"),
-                grading.Row(one.student, FIRST, "1.7", None, 3, "reading-1: to be marked by hand", one.path, "bare"),
+                grades.Row(one.student, FIRST, "1.1", points, 5, "", one.path, "bare"),
+                grades.Row(one.student, FIRST, "1.7", None, 3, "reading-1: to be marked by hand", one.path, "bare"),
             ]
             yield one, {"rows": rows, "written": {"reading-1": f"My answer\n### {one.student}"}}
 
     monkeypatch.setattr(grading, "run_all", instead)
-    monkeypatch.setattr(grading, "cage", lambda *_: grading.Cage("bare", tmp_path))
+    monkeypatch.setattr(grading, "cage", lambda *_: judging.Cage("bare", tmp_path))
     monkeypatch.setattr(grading, "make_tree", lambda folder: folder)
 
     def run(files, **options):
         for name, points in files.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(json.dumps({"points": points}))
-        grading.grade(tmp_path, grading.Options(**options))
+        grading.grade(tmp_path, judging.Options(**options))
         return read_table(tmp_path / "grades.csv")
 
     run.folder = tmp_path
