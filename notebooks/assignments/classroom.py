@@ -121,17 +121,51 @@ mistakes, so most students repair their work themselves. **Collect** the noteboo
 or `FOLDER/name/anything.ipynb` (what nbgrader and most learning platforms export); which assignment a notebook
 belongs to is read from its cells.
 
-**Grade** with `make grade SUBMISSIONS=FOLDER`. It prints a table of students and exercises and writes
-`FOLDER/grades.csv` (points, and the message of the first check that failed) and `FOLDER/written_answers.md` (what is
-to be marked by hand, question by question). The grader puts back every given cell, with the hidden tests, whatever
-the student did to it; runs the set-up cell again before each check, so that nobody fails for having overwritten `n`
-or `X`; reports missing, edited and repeated cells (of a repeated answer the last one counts); stops a cell after 60
-seconds (`--timeout`) and goes on. Each submission runs in its own kernel in an empty folder. That is no sandbox: run
-work of people you do not trust in a container. A student who patches numpy or sedyn from inside an answer can fool
-any grader that runs in the same process; look at the code of surprising results.
+**Grade** with `make grade SUBMISSIONS=FOLDER`, on Linux or macOS (on Windows: in WSL). All cores work, a line shows the
+time left, and the tables are written anew, at once or not at all, after each notebook. Stop it whenever you like: the
+same command goes on from there, and grades anew what has changed. `make grade ... TIMEOUT=120` gives a cell 120
+seconds instead of 60; `OPTIONS="--keep newer --again"` and more are listed by `classroom.py grade --help`.
+
+| in the folder | holds |
+|---|---|
+| `grades.csv` | points, and the message of the first check that failed; a remark on every file that was not graded |
+| `marks.csv` | a line for each written answer, for your marks |
+| `written_answers.md` | what is to be marked by hand, question by question |
+| `reports/` | `index.html`: points per exercise and the most common mistakes; a page for each student |
+| `.grading/` | what is graded already, and the number that random inputs come from |
+
+**Marks by hand** go into `marks.csv`; the next call merges them into the table. A line with an exercise and an empty
+`cell` replaces the points of its checks. The grader adds lines, and never erases one. A file that it cannot read it
+leaves as it is, and says so.
+
+**What the grader repairs.** It puts back every given cell, with the hidden tests, whatever the student did to it.
+Before each check, given names (`n`, `X`, ..) get their values back, so that nobody fails for having overwritten one.
+Lost metadata are found again by cell id, by text or by the names of functions; an answer counts above its stub, below
+its check or at the end; of a repeated answer the last one counts. `exit()` and `quit()` end their cell alone. A cell
+that takes the process with it, or does not end, is left out, and all others run again, up to three times. Of two
+notebooks of one student the better counts, or with `--keep newer` the newer; the other has a remark.
+
+**What is protected, and how.** Each notebook is graded in a process of its own, on a copy, with limits of time (a cell,
+900 seconds in all), memory (4 GB in a process) and output. The checks run outside the student's process: his functions
+are called on inputs that he has not seen (hidden tests draw new numbers for each folder), and only numbers, texts and
+arrays travel back. So patching `compare`, numpy, `assert` or sedyn, reading frames or forging replies gains nothing.
+The environment variables of the instructor are not passed on. How far files are protected depends on the system; the
+column `isolation` of `grades.csv` says which of these held:
+
+- `bwrap` (Linux with bubblewrap: `apt install bubblewrap`): the student's code sees Python, a copy of sedyn and an empty
+  folder, and can write to the latter alone; no network, no other process.
+- `user` (when started by root): it runs as another user, who can read what everybody can read, and use the network.
+- `bare` (else; a warning is printed): it can read and write what you can, the model answers among it.
+
+**What is not protected.** With `bare`, and for reading with `user`: grade work of people you do not trust with `bwrap`.
+A student who patches numpy spoils what he does later in his own notebook. In 1.1 and 1.2 the grader looks for the
+package's own functions in the answer itself, not in helpers that it calls. Limits of memory hold for a process, not for
+many of them. Checks see what a function returns, not how it was found: two students with the same answer, or the
+model answer from elsewhere, pass.
 
 **With nbgrader** (`pip install "sedyn[classroom]"`): this folder is its course directory; `nbgrader
-generate_assignment NAME`, `nbgrader collect`, `nbgrader autograde` work as usual, with the same points.
+generate_assignment NAME`, `nbgrader collect`, `nbgrader autograde` work as usual, with the same points; there the
+checks run in the student's process, and none of the above holds.
 
 The points of an exercise are split over its checks; a check gives all its points or none. The tables of typical
 mistakes say what each is worth and what the student reads. They are tests of the grader: every one of them is graded

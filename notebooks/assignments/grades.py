@@ -217,7 +217,8 @@ def write_reports(folder: Path, rows: list[Row]) -> None:
                 ("exercise", "points", "what was wrong, and where"), lines
             )
         name = re.sub(r"[^\w.-]", "_", student)[:80]
-        name += "" if name == student else "-" + hashlib.sha256(student.encode("utf-8", "replace")).hexdigest()[:8]
+        if name != student or name == "index":
+            name += "-" + hashlib.sha256(student.encode("utf-8", "replace")).hexdigest()[:8]
         write(folder / "reports" / f"{name}.html", PAGE.format(title=html.escape(student), body=page))
     for assignment in dict.fromkeys(row.assignment for row in rows if row.exercise):
         scored = [row for row in rows if row.assignment == assignment and row.exercise and row.points is not None]

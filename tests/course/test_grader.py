@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -13,6 +14,7 @@ import zipfile
 from collections import defaultdict
 from pathlib import Path
 
+import numpy
 import pytest
 
 import classroom
@@ -20,6 +22,7 @@ import grades
 import grading
 import judging
 import reading
+import sedyn
 from tests.course import submissions
 from tests.course.submissions import CASES, FIRST, FULL
 
@@ -126,6 +129,75 @@ def test_every_odd_or_hostile_submission_gets_what_is_stated_and_changes_nothing
     assert "<script>alert" not in (tmp_path / "reports" / "index.html").read_text()
     reports = {path.name for path in (tmp_path / "reports").glob("*.html")}
     assert len(reports) == 1 + len({row["student"] for row in rows if row["student"]})
+
+
+# ---- the sandbox
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory):
+    """A sandbox, and a function that runs code in it and returns what its function ``f`` returns."""
+    options = judging.Options(timeout=20)
+    chosen = judging.cage(judging.make_tree(tmp_path_factory.mktemp("box")), options)
+    sandbox = judging.Sandbox(chosen, 1, options)
+
+    def result(code):
+        sandbox.ask("run", 20, code=code, where="", given=False)
+        return judging.decoded(sandbox.ask("call", 20, function="f", arguments=pickle.dumps(((), {})))["value"])
+
+    result.kind = chosen.kind
+    yield result
+    sandbox.close()
+
+
+@pytest.mark.seconds
+def test_a_sandbox_knows_nothing_of_the_instructor(box, monkeypatch):
+    names = set(box("import os\ndef f(): return sorted(os.environ)"))
+    assert not names & {"USER", "VIRTUAL_ENV", "PYTHONPATH", "SSH_AUTH_SOCK", "PYTEST_CURRENT_TEST"}
+    assert os.path.basename(os.path.dirname(box("import sedyn\ndef f(): return sedyn.__file__"))) == "sedyn"
+    assert box("import sedyn\ndef f(): return sedyn.__file__") != sedyn.__file__  # a copy
+    if box.kind != "bwrap":
+        pytest.skip("the rest needs bubblewrap")
+    look = "import os\ndef f(): return [os.path.exists(p) for p in {}]"
+    assert not any(box(look.format([str(classroom.HERE), __file__, "/etc/passwd"])))
+    assert box("import os\ndef f(): return [p for p in os.listdir('/proc') if p.isdigit()]") in (
+        ["1", "2"],
+        ["1", "2", "3"],
+    )
+    places = ["/", "/usr", os.path.dirname(numpy.__file__), "HERE"]
+    write = (
+        "import os, sedyn\ndef f():\n    found = []\n    for p in PLACES:\n        p = os.path.dirname(sedyn.__file__) if p == 'HERE' else p\n"  # noqa: E501
+        "        try: open(p + '/x', 'w'); found.append(p)\n        except OSError: pass\n    return found"
+    )
+    assert set(box(write.replace("PLACES", repr(places)))) <= {"/"}  # the root of the sandbox is its own
+    network = "import socket\ndef f():\n    try: socket.create_connection(('1.1.1.1', 53), 2)\n    except OSError as e: return str(e)"  # noqa: E501
+    assert "unreachable" in box(network)
+
+
+@pytest.mark.seconds
+def test_replies_are_data(box):
+    assert box("def f(): return {'a': (1, [2.5, None], 'x')}") == {"a": (1, [2.5, None], "x")}
+    assert box("import numpy as np\ndef f(): return np.float32(2)").dtype == numpy.float32
+    with pytest.raises(judging.StudentError, match="which the grader cannot read"):
+        box("def f(): return object()")
+    for reply in (
+        {"array": ["|O8", [1], ""]},
+        {"network": [["x"], [], 0]},
+        {"array": ["<f8", [2], "AAAA"]},
+        {"what": 3},
+    ):
+        with pytest.raises(Exception):  # noqa: B017 -- whatever is wrong with it, Remote says that it cannot be read
+            judging.decoded(reply)
+
+
+def test_the_guide_names_every_isolation_and_every_output():
+    text = (classroom.HERE / "GUIDE.md").read_text(encoding="utf-8")
+    for name in (*grading.OUTPUTS, grading.STATE, "bwrap", "user", "bare"):
+        assert f"`{name}" in text
+    options = judging.Options()
+    assert f"instead of {options.timeout:g}" in text and f"{options.total:g} seconds in all" in text
+    assert f"{options.memory >> 30} GB in a process" in text and "up to three times" in text
+    assert judging.Judge.most_lost == 3
 
 
 # ---- reading, without grading
