@@ -152,8 +152,8 @@ arrays travel back. So patching `compare`, numpy, `assert` or sedyn, reading fra
 The environment variables of the instructor are not passed on. How far files are protected depends on the system; the
 column `isolation` of `grades.csv` says which of these held:
 
-- `bwrap` (Linux with bubblewrap: `apt install bubblewrap`): the student's code sees Python, a copy of sedyn and an empty
-  folder, and can write to the latter alone; no network, no other process.
+- `bwrap` (Linux with bubblewrap, `apt install bubblewrap`): the student's code sees Python, a copy of sedyn and an
+  empty folder, and can write to the latter alone; no network, no other process.
 - `user` (when started by root): it runs as another user, who can read what everybody can read, and use the network.
 - `bare` (else; a warning is printed): it can read and write what you can, the model answers among it.
 
