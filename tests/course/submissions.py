@@ -26,7 +26,7 @@ class Case(NamedTuple):
     loses: dict  # exercise -> points
     says: tuple
     file: object = None  # where it stands in the folder; NAME.ipynb
-    isolated: bool = False  # a file attack: without isolation it may succeed
+    isolated: bool = False  # an attack on files: run in bubblewrap alone, for elsewhere it succeeds
 
 
 CASES: dict[str, Case] = {}
@@ -499,7 +499,7 @@ def vandal(notebook):
         "import os, pathlib, subprocess, sys, sedyn\n"
         f"places = [FOLDER, {str(classroom.HERE)!r}, os.path.dirname(sedyn.__file__), os.path.dirname(np.__file__)]\n"
         "for place in places:\n    for path in list(pathlib.Path(place).rglob('*'))[:3000]:\n"
-        "        if path.suffix in ('.ipynb', '.csv', '.py', '.json', '.toml'):\n"
+        "        if path.is_file() and path.suffix in ('.ipynb', '.csv', '.py', '.json', '.toml'):\n"
         "            try: path.open('a').write(' ')\n            except OSError: pass\n"
         "for place in places:\n    subprocess.Popen(['/bin/sh', '-c', f'sleep 1; echo x >> {place}/grades.csv'], start_new_session=True)\n",
         place(notebook, "gradients"),

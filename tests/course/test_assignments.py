@@ -23,6 +23,7 @@ SOURCES = classroom.sources()
 WRONG = classroom.wrong_answers()
 EXERCISES = {name: classroom.exercises(source) for name, source in SOURCES.items()}
 FIRST = "1_two_layer_dynamics"
+not_on_windows = pytest.mark.skipif(os.name == "nt", reason="grading needs Linux or macOS")
 
 
 @pytest.fixture(autouse=True)
@@ -320,6 +321,7 @@ def test_restoring_keeps_answers_and_own_cells_and_puts_back_all_else():
             assert step.code == cell_of(SOURCES[FIRST], step.name).source
 
 
+@not_on_windows
 @pytest.mark.seconds
 def test_grading_a_folder(tmp_path, capsys):
     """A cheat with a cell that kills the kernel and another that never ends; broken files beside it."""
@@ -361,6 +363,7 @@ def test_grading_a_folder(tmp_path, capsys):
     assert "### mallory" in (tmp_path / "written_answers.md").read_text()
 
 
+@not_on_windows
 @pytest.mark.minutes
 def test_solutions_get_full_marks_from_the_grader_and_blank_notebooks_none(tmp_path):
     for name in SOURCES:
