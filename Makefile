@@ -46,9 +46,9 @@ endif
 assignments: .venv/all.stamp ## student versions and instructor's guide of the assignments, from their source
 	$(BIN)/python notebooks/assignments/classroom.py write
 
-grade: .venv/all.stamp ## grade a folder of submitted assignments: make grade SUBMISSIONS=folder
+grade: .venv/all.stamp ## grade a folder of submitted assignments: make grade SUBMISSIONS=folder [TIMEOUT=seconds] [OPTIONS=..]
 	@test -n "$(SUBMISSIONS)" || { echo "name the folder: make grade SUBMISSIONS=folder"; exit 1; }
-	$(BIN)/python notebooks/assignments/classroom.py grade "$(SUBMISSIONS)"
+	$(BIN)/python notebooks/assignments/classroom.py grade "$(SUBMISSIONS)" $(if $(TIMEOUT),--timeout $(TIMEOUT)) $(OPTIONS)
 
 # It holds the wheels that its kernel and widgets ask for, so that Pyodide alone comes from a public server;
 # JUPYTERLITE_PYODIDE_URL names another place for it: the .tar.bz2 of a release, as a path or an address

@@ -11,17 +11,10 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
-import os
 import re
-import sys
-import tempfile
-import time
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty
-from typing import NamedTuple
 
 try:
     import nbformat
@@ -128,17 +121,51 @@ mistakes, so most students repair their work themselves. **Collect** the noteboo
 or `FOLDER/name/anything.ipynb` (what nbgrader and most learning platforms export); which assignment a notebook
 belongs to is read from its cells.
 
-**Grade** with `make grade SUBMISSIONS=FOLDER`. It prints a table of students and exercises and writes
-`FOLDER/grades.csv` (points, and the message of the first check that failed) and `FOLDER/written_answers.md` (what is
-to be marked by hand, question by question). The grader puts back every given cell, with the hidden tests, whatever
-the student did to it; runs the set-up cell again before each check, so that nobody fails for having overwritten `n`
-or `X`; reports missing, edited and repeated cells (of a repeated answer the last one counts); stops a cell after 60
-seconds (`--timeout`) and goes on. Each submission runs in its own kernel in an empty folder. That is no sandbox: run
-work of people you do not trust in a container. A student who patches numpy or sedyn from inside an answer can fool
-any grader that runs in the same process; look at the code of surprising results.
+**Grade** with `make grade SUBMISSIONS=FOLDER`, on Linux or macOS (on Windows: in WSL). All cores work, a line shows the
+time left, and the tables are written anew, at once or not at all, after each notebook. Stop it whenever you like: the
+same command goes on from there, and grades anew what has changed. `make grade ... TIMEOUT=120` gives a cell 120
+seconds instead of 60; `OPTIONS="--keep newer --again"` and more are listed by `classroom.py grade --help`.
+
+| in the folder | holds |
+|---|---|
+| `grades.csv` | points, and the message of the first check that failed; a remark on every file that was not graded |
+| `marks.csv` | a line for each written answer, for your marks |
+| `written_answers.md` | what is to be marked by hand, question by question |
+| `reports/` | `index.html`: points per exercise and the most common mistakes; a page for each student |
+| `.grading/` | what is graded already, and the number that random inputs come from |
+
+**Marks by hand** go into `marks.csv`; the next call merges them into the table. A line with an exercise and an empty
+`cell` replaces the points of its checks. The grader adds lines, and never erases one. A file that it cannot read it
+leaves as it is, and says so.
+
+**What the grader repairs.** It puts back every given cell, with the hidden tests, whatever the student did to it.
+Before each check, given names (`n`, `X`, ..) get their values back, so that nobody fails for having overwritten one.
+Lost metadata are found again by cell id, by text or by the names of functions; an answer counts above its stub, below
+its check or at the end; of a repeated answer the last one counts. `exit()` and `quit()` end their cell alone. A cell
+that takes the process with it, or does not end, is left out, and all others run again, up to three times. Of two
+notebooks of one student the better counts, or with `--keep newer` the newer; the other has a remark.
+
+**What is protected, and how.** Each notebook is graded in a process of its own, on a copy, with limits of time (a cell,
+900 seconds in all), memory (4 GB in a process) and output. The checks run outside the student's process: his functions
+are called on inputs that he has not seen (hidden tests draw new numbers for each folder), and only numbers, texts and
+arrays travel back. So patching `compare`, numpy, `assert` or sedyn, reading frames or forging replies gains nothing.
+The environment variables of the instructor are not passed on. How far files are protected depends on the system; the
+column `isolation` of `grades.csv` says which of these held:
+
+- `bwrap` (Linux with bubblewrap, `apt install bubblewrap`): the student's code sees Python, a copy of sedyn and an
+  empty folder, and can write to the latter alone; no network, no other process.
+- `user` (when started by root): it runs as another user, who can read what everybody can read, and use the network.
+- `bare` (else; a warning is printed): it can read and write what you can, the model answers among it.
+
+**What is not protected.** With `bare`, and for reading with `user`: grade work of people you do not trust with `bwrap`.
+A student who patches numpy spoils what he does later in his own notebook. In 1.1 and 1.2 the grader looks for the
+package's own functions in the answer itself, not in helpers that it calls. Limits of memory hold for a process, not for
+many of them. Checks see what a function returns, not how it was found: two students with the same answer, or the
+model answer from elsewhere, pass.
 
 **With nbgrader** (`pip install "sedyn[classroom]"`): this folder is its course directory; `nbgrader
-generate_assignment NAME`, `nbgrader collect`, `nbgrader autograde` work as usual, with the same points.
+generate_assignment NAME`, `nbgrader collect`, `nbgrader autograde` work as usual, with the same points; there the
+checks run in the student's process, and none of the above holds.
 
 The points of an exercise are split over its checks; a check gives all its points or none. The tables of typical
 mistakes say what each is worth and what the student reads. They are tests of the grader: every one of them is graded
@@ -183,232 +210,6 @@ def write() -> None:
     (HERE / "GUIDE.md").write_text(guide(), encoding="utf-8")
 
 
-# ---- grading one notebook
-
-
-class Step(NamedTuple):
-    """One piece of code to run."""
-
-    name: str  # the id of a given cell, "" for a cell the student added
-    role: str
-    code: str
-
-
-def restore(source, submitted) -> tuple[list[Step], list[str]]:
-    """The student's answers and own cells among the original given cells, and what was wrong with the notebook."""
-    originals = {grade_id(cell): cell for cell in source.cells if role(cell) != "text"}
-    given = {grade_id(cell): cell.source for cell in student_version(source).cells}
-    found: dict[str, list] = {name: [] for name in originals}
-    own: dict[str, list[Step]] = {name: [] for name in ("", *originals)}  # after which given cell
-    last = ""
-    for cell in submitted.cells:
-        if grade_id(cell) in originals:
-            last = grade_id(cell)
-            found[last].append(cell)
-        elif cell.cell_type == "code":
-            own[last].append(Step("", "own", cell.source))
-    steps, problems = own[""], []
-    for name, original in originals.items():
-        copies, kind = found[name], role(original)
-        if len(copies) > 1:
-            problems.append(f"cell {name} occurs {len(copies)} times")
-        if not copies:
-            problems.append(f"cell {name} is missing")
-        elif kind in ("locked", "check") and any(cell.source.strip() != given[name].strip() for cell in copies):
-            problems.append(f"cell {name} was edited")
-        if kind in ("locked", "check"):
-            steps.append(Step(name, kind, original.source))
-        elif kind == "answer":
-            usable = [cell for cell in copies if cell.cell_type == "code"]
-            if copies and not usable:
-                problems.append(f"cell {name} is no longer a code cell")
-            steps += [Step(name, kind, cell.source) for cell in usable]
-        steps += own[name]
-    return steps, problems
-
-
-class Kernel:
-    """A Jupyter kernel in an empty folder that runs one piece of code after the other, each in limited time."""
-
-    def __init__(self, timeout: float):
-        from jupyter_client.manager import start_new_kernel
-
-        self.timeout, self.folder = timeout, tempfile.TemporaryDirectory()
-        environment = {"MPLBACKEND": "Agg", "TQDM_DISABLE": "1"}
-        self.manager, self.client = start_new_kernel(cwd=self.folder.name, env=os.environ | environment)
-
-    def run(self, code: str) -> str:
-        """ "" when the code ran to its end, else what stopped it. Raises RuntimeError when the kernel is lost."""
-        request = self.client.execute(code, store_history=False, allow_stdin=False, stop_on_error=False)
-        reply = self._reply(request, self.timeout)
-        if reply is None:
-            self.manager.interrupt_kernel()
-            if self._reply(request, 5) is None:
-                raise RuntimeError(f"not finished after {self.timeout:g} seconds, and could not be interrupted")
-            return f"not finished after {self.timeout:g} seconds"
-        if reply["status"] == "ok":
-            return ""
-        name, text = reply.get("ename", "error"), reply.get("evalue", "")
-        if name == "NotImplementedError":
-            return "not answered"
-        return text if name == "AssertionError" and text else f"{name}: {text}"
-
-    def _reply(self, request: str, seconds: float) -> dict | None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if not self.manager.is_alive():
-                raise RuntimeError("the kernel died (exit, or out of memory)")
-            try:
-                message = self.client.get_shell_msg(timeout=0.5)
-            except Empty:
-                continue
-            if message["parent_header"].get("msg_id") == request:
-                return message["content"]
-        return None
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-        self.folder.cleanup()
-
-
-def run(steps: list[Step], timeout: float) -> dict[str, str]:
-    """Run all steps in a fresh kernel; check id -> "" (passed) or why it failed.
-
-    The first locked cell, the set-up, runs again before every check. A step that takes the kernel with it is left out,
-    and all others start again in a new kernel; after the third, what has not run has failed.
-    """
-    setup = next(step.code for step in steps if step.role == "locked")
-    lost: dict[int, str] = {}
-    while True:
-        outcome: dict[str, str] = {}
-        trouble = ""  # of the latest answer or own cell
-        kernel = Kernel(timeout)
-        try:
-            for k, step in enumerate(steps):
-                try:
-                    if step.role == "check":
-                        if k not in lost:
-                            kernel.run(setup)
-                        message = lost.get(k) or kernel.run(step.code)
-                        if message and message != "not answered" and trouble:
-                            message += f" (before: {trouble})"
-                        outcome[step.name] = shorten(message)
-                    else:
-                        trouble = lost.get(k) or kernel.run(step.code)
-                        trouble = "" if trouble == "not answered" else trouble
-                except RuntimeError as error:
-                    lost[k] = str(error)
-                    break
-            else:
-                return outcome
-        finally:
-            kernel.close()
-        if len(lost) == 3:
-            rest = {step.name: f"not run: {lost[k]}" for step in steps if step.role == "check"}
-            return rest | outcome
-
-
-def shorten(text: str, length: int = 300) -> str:
-    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
-    return text if len(text) <= length else text[: length - 3] + "..."
-
-
-# ---- grading a folder
-
-
-class Row(NamedTuple):
-    student: str
-    assignment: str
-    exercise: str  # "" for a remark on the whole notebook
-    points: float | None  # None: marked by hand
-    out_of: int
-    message: str
-
-
-def grade_notebook(student: str, path: Path, timeout: float) -> tuple[list[Row], dict[str, str]]:
-    """Rows of the table, and the written answers by cell id."""
-    try:
-        submitted = nbformat.read(path, 4)
-    except Exception as error:  # whatever a broken file raises
-        return [Row(student, path.name, "", 0, 0, shorten(f"unreadable: {type(error).__name__}: {error}"))], {}
-    ids = {grade_id(cell) for cell in submitted.cells}
-    shared = {name: len(ids & {grade_id(c) for c in source.cells} - {""}) for name, source in sources().items()}
-    assignment = max(shared, key=lambda name: shared[name])
-    if not shared[assignment]:
-        return [Row(student, path.name, "", 0, 0, "has no cell of any assignment; were its metadata lost?")], {}
-    source = sources()[assignment]
-    steps, problems = restore(source, submitted)
-    rows = [Row(student, assignment, "", 0, 0, problem) for problem in problems]
-    outcome = run(steps, timeout)
-    for part in exercises(source):
-        if part.checks:
-            points = sum(p for name, p in part.checks.items() if not outcome[name])
-            failed = [f"{name}: {outcome[name]}" for name in part.checks if outcome[name]]
-            rows.append(Row(student, assignment, part.number, points, sum(part.checks.values()), "; ".join(failed)))
-        for name, p in part.written.items():
-            rows.append(Row(student, assignment, part.number, None, p, f"{name}: to be marked by hand"))
-    by_hand = {name for part in exercises(source) for name in part.written}
-    return rows, {grade_id(cell): cell.source for cell in submitted.cells if grade_id(cell) in by_hand}
-
-
-def submissions(folder: Path) -> list[tuple[str, Path]]:
-    """(student, notebook) for all notebooks under the folder; the student is the first part of the path."""
-    found = []
-    for path in sorted(folder.rglob("*.ipynb")):
-        parts = path.relative_to(folder).parts
-        if not any(part.startswith(".") for part in parts):
-            found.append((Path(parts[0]).stem if len(parts) == 1 else parts[0], path))
-    return found
-
-
-def grade(folder: Path, timeout: float = 60) -> list[Row]:
-    """Grade every notebook under the folder; writes grades.csv and written_answers.md there."""
-    rows: list[Row] = []
-    written: dict[str, list[str]] = {}
-    todo = submissions(folder)
-    if not todo:
-        raise SystemExit(f"no notebook under {folder}; expected {folder}/name.ipynb or {folder}/name/any.ipynb")
-    for k, (student, path) in enumerate(todo):
-        print(f"{k + 1}/{len(todo)}  {path.relative_to(folder)}", file=sys.stderr)
-        new, texts = grade_notebook(student, path, timeout)
-        rows += new
-        for name, text in texts.items():
-            written.setdefault(name, []).append(f"### {student}\n\n{text.strip()}\n")
-    with (folder / "grades.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(Row._fields)
-        table.writerows(["" if value is None else value for value in row] for row in rows)
-    answers = "\n".join(f"## {name}\n\n" + "\n".join(texts) for name, texts in written.items())
-    (folder / "written_answers.md").write_text(answers, encoding="utf-8")
-    return rows
-
-
-def table(rows: list[Row]) -> str:
-    """One line per student and assignment, one column per exercise; below, what went wrong."""
-    lines = []
-    for assignment in dict.fromkeys(row.assignment for row in rows):
-        own = [row for row in rows if row.assignment == assignment]
-        scored = [row for row in own if row.exercise and row.points is not None]
-        columns = {row.exercise: row.out_of for row in scored}
-        names = list(dict.fromkeys(row.student for row in own))
-        width = max(len(name) for name in (*names, "out of"))
-        lines.append(f"\n{assignment}\n{'':{width}}" + "".join(f"{c:>6}" for c in columns) + "   total")
-        for name in names:
-            points = {row.exercise: row.points for row in scored if row.student == name}
-            cells = "".join(f"{points.get(c, '-'):>6}" for c in columns)
-            lines.append(f"{name:{width}}{cells}{sum(p or 0 for p in points.values()):8}")
-        lines.append(
-            f"{'out of':{width}}" + "".join(f"{p:>6}" for p in columns.values()) + f"{sum(columns.values()):8}"
-        )
-        lines += [
-            f"  {row.student} {row.exercise or 'notebook'}: {row.message}"
-            for row in own
-            if row.message and row.points is not None
-        ]
-    return "\n".join(lines)
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -416,12 +217,28 @@ def main(arguments: list[str] | None = None) -> None:
     grading = commands.add_parser("grade", help="a folder of submissions")
     grading.add_argument("folder", type=Path)
     grading.add_argument("--timeout", type=float, default=60, help="seconds a cell may take (default 60)")
-    options = parser.parse_args(arguments)
-    if options.command == "write":
+    grading.add_argument("--total", type=float, default=900, help="seconds a notebook may take (default 900)")
+    grading.add_argument("--memory", type=float, default=4, help="GB a submission may use (default 4)")
+    grading.add_argument("--cores", type=int, default=0, help="submissions graded at once (default: one per core)")
+    grading.add_argument("--keep", choices=("better", "newer"), default="better", help="of a student's two notebooks")
+    grading.add_argument("--isolation", choices=("auto", "bwrap", "user", "bare"), default="auto")
+    grading.add_argument("--again", action="store_true", help="grade all anew, with other random inputs; marks stay")
+    options = vars(parser.parse_args(arguments))
+    if options.pop("command") == "write":
         return write()
-    if not options.folder.is_dir():
-        raise SystemExit(f"{options.folder} is no folder")
-    print(table(grade(options.folder, options.timeout)))
+    from grades import table
+    from grading import Options, grade
+
+    folder, again = options.pop("folder"), options.pop("again")
+    if not folder.is_dir():
+        raise SystemExit(f"{folder} is no folder")
+    options["memory"] = int(options["memory"] * 2**30)
+    try:
+        print(table(grade(folder, Options(**options), again)).encode("utf-8", "backslashreplace").decode())
+    except KeyboardInterrupt:
+        raise SystemExit("\nstopped; what is graded is written, and the same command goes on from there") from None
+    except OSError as error:
+        raise SystemExit(f"cannot grade {folder}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -11,14 +11,19 @@ from pathlib import Path
 
 import matplotlib
 import nbformat
+import numpy as np
 import pytest
 
 import classroom
+import grading
+import judging
+import reading
 
 SOURCES = classroom.sources()
 WRONG = classroom.wrong_answers()
 EXERCISES = {name: classroom.exercises(source) for name, source in SOURCES.items()}
 FIRST = "1_two_layer_dynamics"
+not_on_windows = pytest.mark.skipif(os.name == "nt", reason="grading needs Linux or macOS")
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +50,12 @@ def submitted(name=FIRST):
     return notebook
 
 
-def run_here(step, names, setup):
+def cells_of(notebook):
+    """What the grader reads of a notebook."""
+    return reading.read(nbformat.writes(notebook).encode())[0]
+
+
+def run_here(step, names, setup=""):
     """Run one step in this process as the grader does in a kernel; "" or the error."""
     try:
         if step.role == "check":
@@ -58,7 +68,7 @@ def run_here(step, names, setup):
 
 def walk(source, notebook):
     """Yield (step, error, names, set-up) for all cells of an unspoilt notebook; they share their names."""
-    steps, problems = classroom.restore(source, notebook)
+    steps, problems = reading.restore(source, cells_of(notebook))
     assert not problems
     setup = next(step.code for step in steps if step.role == "locked")
     names: dict = {}
@@ -172,9 +182,9 @@ def check_answers(name, most):
             for old, new in wrong["edits"]:
                 assert code.count(old) == 1, (part.number, old)
                 code = code.replace(old, new)
-            run_here(classroom.Step("", "answer", code), names, setup)
+            run_here(reading.Step("", "answer", code), names, setup)
             errors = {
-                check: run_here(classroom.Step(check, "check", cell_of(source, check).source), names, setup)
+                check: run_here(reading.Step(check, "check", cell_of(source, check).source), names, setup)
                 for check in part.checks
             }
             points = sum(p for check, p in part.checks.items() if not errors[check])
@@ -182,7 +192,7 @@ def check_answers(name, most):
             assert any(wrong["says"] in message for message in errors.values()), (part.number, wrong["says"], errors)
             assert all(not m or m.startswith("AssertionError") for m in errors.values()), errors  # named, not crashed
             tried += 1
-        run_here(classroom.Step("", "answer", answer), names, setup)
+        run_here(reading.Step("", "answer", answer), names, setup)
     assert tried >= 2 * len(firsts)
 
 
@@ -196,6 +206,82 @@ def test_solutions_pass_and_two_typical_mistakes_of_each_exercise_do_not(name):
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_typical_mistake_gets_the_stated_credit(name):
     check_answers(name, most=None)
+
+
+GAMED = [  # (exercise, the first answer cell with some text replaced, what the student reads)
+    ("1.1", [["residual = W_2", "return network.gradients(u, y, Small((W_2[:, None],)))[0], 0\n    residual = W_2"]], "write the"),  # noqa: E501
+    ("1.1", [["residual = W_2", "u *= 1.0 + 1e-9\n    residual = W_2"]], "changes its input"),
+    ("1.2", [["first, second = [W_1]", "sedyn.gradient_descent\n    first, second = [W_1]"]], "write the loop yourself"),  # noqa: E501
+    ("1.5", [["for t in range(T):", "for t in range(min(T, 8)):"]], "rho of another response"),
+    ("1.6", [["return u - ", "u -= 0 * u + 1e-12\n    return u - "]], "changes its input"),
+    ("1.7", [["label=\"training\"", "label=\"new rows\""], ["new_rows, label=\"new rows\"", "new_rows, label=\"training\""]], "has the name"),  # noqa: E501
+    ("2.1", [["np.sqrt(norm2) * rng.standard_normal(n_paths)", "np.sqrt(norm2) * rng.choice([-1.0, 1.0], n_paths)"]], "copies"),  # noqa: E501
+    ("2.1", [["np.sqrt(norm2) * rng.standard_normal(n_paths)", "np.sqrt(3 * norm2) * rng.uniform(-1, 1, n_paths)"]], "fourth moment"),  # noqa: E501
+    ("2.1", [["* rng.standard_normal(n_paths)\n", "* np.repeat(rng.standard_normal(n_paths // 2), 2)\n"]], "copies"),
+    ("2.2", [["np.eye(len(J))", "np.eye(2)"]], ""),
+    ("2.2", [["\"rab,rsbcn->sacn\", rho_t, D", "\"rab,rsbcn->sacn\", np.where(np.arange(len(rho_t))[:, None, None] < len(rho_t) - 2, 0, rho_t), D"]], "6 steps"),  # noqa: E501
+    ("2.5", [["P[t + 1], kappa[t + 1]", "P[t + 1 if t < 6 else 0], kappa[t + 1]"]], "off"),
+    ("2.5", [["T, q = training", "rng = np.random.default_rng(5)\n    T, q = training"]], "every seed"),
+    ("3.4", [["np.where(rng.random(shape) < p", "np.where(neighbours(rng, shape) < p"]], "depend on each other"),
+    ("4.4", [["    return best", "    return best | {\"error\": 1.65, \"stderr\": 0.4}"]], "a promise must follow the data"),  # noqa: E501
+    ("4.5", [["label=\"best step\"", "label=\"cautious\""]], "has the name"),
+    ("4.5", [["label=\"estimated\"", "label=\"training \""], ["label=\"training\")", "label=\"estimated\")"]], "has the name"),  # noqa: E501
+]  # fmt: skip
+RIGHT = [  # other styles, which get all points
+    ("1.1", [["residual = W_2", "u, y, W_2 = (np.asarray(a, np.float32) for a in (u, y, W_2))\n    residual = W_2"]]),
+    ("2.4", [["cholesky(G", "np.linalg.cholesky(G"]]),
+    ("3.5", [["n, gap, stderr = (np.asarray(x, float) for x in (n, gap, stderr))", "assert not isinstance(n, list)"]]),
+]
+
+
+def neighbours(rng, shape):
+    """Uniform numbers; from the third row on, every other row repeats the one before."""
+    x = rng.random(shape)
+    x[3::2] = x[2:-1:2]
+    return x
+
+
+@pytest.mark.minutes
+@pytest.mark.parametrize("name", SOURCES)
+def test_answers_that_play_the_checks_do_not_pass_and_other_styles_do(name):
+    """Each in place of the right answer; and hidden tests hold for ten draws of their random numbers."""
+    source, parts = SOURCES[name], {part.number: part for part in EXERCISES[name]}
+    given = judging.Given(source)
+    for number, edits, *says in (*GAMED, *RIGHT):
+        if number not in parts:
+            continue
+        answer = cell_of(source, parts[number].answers[0]).source
+        for old, new in edits:
+            assert answer.count(old) == 1, (number, old)
+            answer = answer.replace(old, new)
+        messages = []
+        for check in parts[number].checks:
+            given.names |= given.before[check] | {"fresh_rng": np.random.default_rng, "neighbours": neighbours}
+            for other in source.cells:
+                if classroom.role(other) == "answer":
+                    run_here(reading.Step("", "answer", other.source), given.names)
+            run_here(reading.Step("", "answer", answer), given.names)
+            messages.append(run_here(reading.Step(check, "check", cell_of(source, check).source), given.names))
+        if says:
+            assert any(m.startswith("AssertionError") or number == "2.2" for m in messages), (number, edits, messages)
+            assert any(says[0] in m for m in messages if m), (number, edits, messages)
+        else:
+            assert not any(messages), (number, edits, messages)
+
+
+@pytest.mark.minutes
+@pytest.mark.parametrize("name", SOURCES)
+def test_hidden_tests_hold_for_right_answers_whatever_they_draw(name):
+    given = judging.Given(SOURCES[name])
+    after = dict(given.names)
+    for salt in range(12):
+        given.names["fresh_rng"] = lambda seed, salt=salt: np.random.default_rng([seed, salt])
+        for cell in SOURCES[name].cells:
+            given.names |= given.before.get(classroom.grade_id(cell), after)
+            if classroom.role(cell) in ("answer", "check"):
+                code = judging.fresh(cell.source)
+                error = run_here(reading.Step(classroom.grade_id(cell), "answer", code), given.names)
+                assert not error, (salt, classroom.grade_id(cell), error)
 
 
 # ---- the grader
@@ -217,7 +303,7 @@ def test_restoring_keeps_answers_and_own_cells_and_puts_back_all_else():
     notebook.cells.insert(index_of(notebook, "integrals") + 1, again)
     notebook.cells.append(copy.deepcopy(cell_of(notebook, "memory-1")))
     cell_of(notebook, "memory").cell_type = "markdown"
-    steps, problems = classroom.restore(SOURCES[FIRST], notebook)
+    steps, problems = reading.restore(SOURCES[FIRST], cells_of(notebook))
     assert set(problems) == {
         "cell gradients-1 was edited",
         "cell descend-2 is missing",
@@ -235,6 +321,7 @@ def test_restoring_keeps_answers_and_own_cells_and_puts_back_all_else():
             assert step.code == cell_of(SOURCES[FIRST], step.name).source
 
 
+@not_on_windows
 @pytest.mark.seconds
 def test_grading_a_folder(tmp_path, capsys):
     """A cheat with a cell that kills the kernel and another that never ends; broken files beside it."""
@@ -276,13 +363,14 @@ def test_grading_a_folder(tmp_path, capsys):
     assert "### mallory" in (tmp_path / "written_answers.md").read_text()
 
 
+@not_on_windows
 @pytest.mark.minutes
 def test_solutions_get_full_marks_from_the_grader_and_blank_notebooks_none(tmp_path):
     for name in SOURCES:
         for student, notebook in (("ada", submitted(name)), ("nobody", classroom.student_version(SOURCES[name]))):
             (tmp_path / student).mkdir(exist_ok=True)
             nbformat.write(notebook, tmp_path / student / f"{name}.ipynb")
-    rows = classroom.grade(tmp_path, timeout=180)
+    rows = grading.grade(tmp_path, judging.Options(timeout=180))
     scored = [row for row in rows if row.points is not None]
     assert len(scored) == 2 * sum(bool(part.checks) for parts in EXERCISES.values() for part in parts)
     for row in scored:
