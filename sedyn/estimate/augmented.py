@@ -217,7 +217,7 @@ def augmented_gradient_descent(
             beside,
         )
     # what small weights owe to a row is neglected: about one part in m for each that such an optimizer moves
-    amplified = _sign_like_weights(rule, weights.small) / y.shape[-1]
+    amplified = rule.sign_like_weights(weights.small) / y.shape[-1]
     margin = 1 + MARGIN * np.sqrt(max(1.0, T / LONG))
     recorder = Recorder(network, rule, y, test, metrics, first_weights_at, preactivations_at, sample_weight)
     estimates: list[list[float]] = []
@@ -316,13 +316,6 @@ def augmented_gradient_descent(
         **tested,
         warnings=tuple(found),
     )
-
-
-def _sign_like_weights(rule, small: Small) -> int:
-    """How many small weights are moved by an optimizer that amplifies the noise of small gradients."""
-    layers = [*((k, W) for k, W in enumerate(small.deep, 1)), *enumerate(small.biases)]
-    optimizers = ((rule.optimizers[k], W.size) for k, W in layers)
-    return sum(size for optimizer, size in optimizers if optimizer is not None and optimizer.sign_like)
 
 
 def _jackknife(estimate, error, metrics, others: list[Array], y: Array, weight: Array | None):

@@ -51,12 +51,9 @@ def early_stop(run: Trajectory) -> Stop:
     True
     """
     instance(run, Trajectory, "run")
-    if run.estimated_error is None or run.estimated_stderr is None or run.best_step is None:
-        raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
-    best, curve, errors = run.best_step, run.estimated_error, run.estimated_stderr
-    if run.monitor != "squared" and run.estimated_metrics is not None and run.estimated_metrics_stderr is not None:
-        at = run.metrics.index(run.monitor)
-        curve, errors = run.estimated_metrics[:, at], run.estimated_metrics_stderr[:, at]
+    _, curve, errors = run.monitored
+    best = run.best_step
+    assert best is not None
     error, stderr = float(curve[best]), float(errors[best])
     cautious = int(np.argmax(curve <= error + stderr))
     return Stop(best, error, stderr, cautious, float(curve[cautious]))
@@ -271,14 +268,13 @@ def _try(
     except (ValueError, MemoryError) as error:
         return Candidate(network, training, scale, 0, np.inf, np.inf, None, None, "failed", str(error)), ()
     stop = early_stop(run)
-    least, stderr = stop.error, stop.stderr
     candidate = Candidate(
         network,
         training,
         scale,
         stop.step,
-        least,
-        stderr,
+        stop.error,
+        stop.stderr,
         run.stopped,
         run.left_out_outputs,
         run.status,

@@ -210,6 +210,12 @@ class Rule:
         optimizer = self.optimizers[layer]
         return (value,) if optimizer is None else tuple(optimizer.start(value))
 
+    def sign_like_weights(self, small: Small) -> int:
+        """How many small weights are moved by an optimizer that amplifies the noise of small gradients (theory 10)."""
+        layers = [*enumerate(small.deep, 1), *enumerate(small.biases)]
+        moved = ((self.optimizers[k], W.size) for k, W in layers if any(row[k] for row in self.step_size))
+        return sum(size for optimizer, size in moved if optimizer is not None and optimizer.sign_like)
+
     def moves(self, t: int, layer: int) -> bool:
         """Whether the layer moves in this step."""
         return self.step_size[t][layer] != 0 or self.momentum[t][layer] != 0

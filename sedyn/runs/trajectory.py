@@ -249,6 +249,19 @@ class Trajectory(Result):
         return accuracy(scores, level, self.sample_weight, self.n_independent or len(scores))
 
     @property
+    def monitored(self) -> tuple[Array, Array, Array]:
+        """Training error, its estimate on fresh rows, and the standard error of that, of what `monitor` names, (T'+1,)
+        each. Raises ValueError when there is no estimate."""
+        if self.estimated_error is None or self.estimated_stderr is None:
+            raise ValueError("this run has no estimated error; train with sedyn.augmented_gradient_descent")
+        if self.monitor == "squared":
+            return self.train_error, self.estimated_error, self.estimated_stderr
+        at = self.metrics.index(self.monitor)
+        curves = self.train_metrics, self.estimated_metrics, self.estimated_metrics_stderr
+        train, estimated, stderr = (curve[:, at] for curve in curves if curve is not None)
+        return train, estimated, stderr
+
+    @property
     def n_independent(self) -> float | None:
         """Number of training rows, of groups, or of rows that such weights are worth; None without an estimate."""
         if self.labels is None:

@@ -163,7 +163,7 @@ class _Network(BaseEstimator):
             if not auto or not unsteady:
                 break
             step /= 2
-        return _Fit(network, run, options["monitor"])
+        return _Fit(network, run)
 
     def _report(self, fit: _Fit, unit: float = 1.0):
         """Set the attributes that both kinds share."""
@@ -189,23 +189,13 @@ class _Network(BaseEstimator):
 class _Fit:
     """One trained configuration."""
 
-    def __init__(self, network: Network, run: Trajectory, monitor: str):
+    def __init__(self, network: Network, run: Trajectory):
         self.network, self.run, self.optimism = network, run, 0.0
         best, f = run.best_step, run.left_out_outputs
-        assert best is not None and run.estimated_error is not None and run.estimated_stderr is not None
-        assert f is not None and run.labels is not None
-        self.losses = METRICS[monitor](f.T, run.labels.T)
-        if monitor == "squared":
-            self.training, self.curve, self.stderrs = run.train_error, run.estimated_error, run.estimated_stderr
-        else:
-            assert (
-                run.train_metrics is not None
-                and run.estimated_metrics is not None
-                and run.estimated_metrics_stderr is not None
-            )
-            at = run.metrics.index(monitor)
-            self.training = run.train_metrics[:, at]
-            self.curve, self.stderrs = run.estimated_metrics[:, at], run.estimated_metrics_stderr[:, at]
+        assert best is not None and f is not None and run.labels is not None
+        self.losses = METRICS[run.monitor](f.T, run.labels.T)
+        self.training, self.curve, self.stderrs = run.monitored
+        if run.estimated_metrics is not None and run.estimated_metrics_stderr is not None:
             self.wrong = run.estimated_metrics[best, 1], run.estimated_metrics_stderr[best, 1]
         self.error, self.stderr = float(self.curve[best]), float(self.stderrs[best])
 

@@ -461,12 +461,7 @@ def state_evolution(
             "depends on n_blocks of the overlaps; lower the step size"
         )
 
-    small = overlaps.small
-    if not message and any(
-        optimizer is not None and optimizer.sign_like and any(rule[layer] for rule in problem.rule.step_size)
-        for layer, optimizer in enumerate(problem.rule.optimizers)
-        if layer or small.biases
-    ):
+    if not message and problem.rule.sign_like_weights(overlaps.small):
         message = (
             "an optimizer that makes large steps of small gradients moves deep weights or biases: the noise in their "
             "gradients moves them, too, and runs differ from the theory until n is very large"

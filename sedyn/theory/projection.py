@@ -42,6 +42,17 @@ class TooFewPaths(ValueError):
         self.needed = needed
 
 
+def require_paths_for(found: int, available: int, n_paths: int, t: int, n_steps: int) -> None:
+    """TooFewPaths where so many directions are too many for the samples `available` on one side."""
+    if 6 * found > available:
+        needed = 2 ** int(np.ceil(np.log2(12 * found * (n_steps + 1) / (t + 1))))
+        raise TooFewPaths(
+            f"n_paths = {n_paths} is too small: at step {t} of {n_steps} the gradients already span {found} "
+            f"directions; use n_paths = {needed} or more, fewer steps, or a larger tolerance",
+            needed,
+        )
+
+
 def memory_bytes(n_paths: int, n_directions: int, n_blocks: int, dtype) -> int:
     """Memory for one randomization: its points in double precision, and 1 + n_blocks rows for each direction."""
     return n_paths * (3 * 8 * N_QUASI + (1 + n_blocks) * n_directions * np.dtype(dtype).itemsize)
@@ -68,13 +79,7 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
         nonlocal stock
         n_new = d * B
         found = len(columns) - known + n_new
-        if 6 * found > n_paths:
-            needed = 2 ** int(np.ceil(np.log2(12 * found * (T + 1) / (t + 1))))
-            raise TooFewPaths(
-                f"n_paths = {n_paths} is too small: at step {t} of {T} the gradients already span {found} "
-                f"directions; use n_paths = {needed} or more, fewer steps, or a larger tolerance",
-                needed,
-            )
+        require_paths_for(found, n_paths, n_paths, t, T)
         if len(stock) < n_new:
             stock = np.concatenate([stock, orthonormalise(rng.standard_normal((32 + n_new, n_paths), dtype))])
         taken, stock = stock[:n_new], stock[n_new:]

@@ -28,7 +28,7 @@ import scipy
 from ..common import Array, require_memory
 from ..model import Moving, Problem, Recording, gaussian_points, label_columns, orthonormalise
 from ..recursion import Basis, Rows, in_units, precision_for
-from .projection import LOOSE, TooFewPaths, _defect
+from .projection import LOOSE, _defect, require_paths_for
 from .solution import Solution
 
 RIDGE = 1e-5  # of the Gram matrix: rows that repeat others, up to rounding, need no second projection
@@ -129,7 +129,7 @@ def solve(problem: Problem, *, n_paths, rng, step, tolerance, dtype=np.float32, 
             if reuse:
                 L = samples.extend(S, tolerance)
                 if len(samples.basis) > old:
-                    _require_room(len(samples.basis), n_paths, start.shape[1], t, T)
+                    require_paths_for(len(samples.basis), min(n_paths, start.shape[1]), n_paths, t, T)
                     features.draw(len(samples.basis) - old)
                 Gamma += features.twins.combine(L / root_phi)
             Delta.step(t, unit * Gamma)
@@ -180,14 +180,3 @@ def _features(overlaps, there: Array, n_paths: int, rng) -> tuple[Array, Array]:
             return start, loadings @ start
     repeats = (1, max(1, round(n_paths / n)))
     return np.tile(start, repeats), np.tile(rows, repeats)
-
-
-def _require_room(found: int, n_paths: int, n_features: int, t: int, T: int) -> None:
-    least = min(n_paths, n_features)
-    if 6 * found > least:
-        needed = 2 ** int(np.ceil(np.log2(12 * found * (T + 1) / (t + 1))))
-        raise TooFewPaths(
-            f"n_paths = {n_paths} is too small: at step {t} of {T} the gradients already span {found} directions; use "
-            f"n_paths = {needed} or more, fewer steps, or a larger tolerance",
-            needed,
-        )

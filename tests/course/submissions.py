@@ -463,7 +463,7 @@ attacked(
 )
 attacked(
     "pickle_bomb",
-    "class Bomb:\n    def __reduce__(self): import os; return os.system, ('touch /tmp/bomb',)",
+    "class Bomb:\n    def __reduce__(self): import os; return os.system, ('touch bomb',)",
     "return Bomb(), Bomb()",
     says="cannot read",
 )
