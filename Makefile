@@ -1,7 +1,7 @@
 # Needs python3 (3.11 or newer), git and make; everything else is installed into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/topics/*.ipynb)
 export MPLBACKEND = Agg
 
 .DEFAULT_GOAL := help
@@ -33,12 +33,15 @@ lab: .venv/all.stamp ## open the notebooks in JupyterLab
 
 # a progress bar that appears on a busy machine would be stored in the notebook
 notebooks: export TQDM_DISABLE = 1
-notebooks: .venv/all.stamp ## run every notebook from a fresh kernel and store its output
+notebooks: .venv/all.stamp ## run every notebook from a fresh kernel and store its output (NOTEBOOKS=.. runs some)
 ifneq ($(NOTEBOOKS),)
-	env -u MPLBACKEND $(BIN)/python -m nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
+	env -u MPLBACKEND COURSE_STRICT=1 $(BIN)/python -m nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
+	@# a model answer is stored without its output
+	$(BIN)/python -m nbconvert --to notebook --inplace --log-level=WARN --TagRemovePreprocessor.enabled=True \
+		--TagRemovePreprocessor.remove_all_outputs_tags=solution $(NOTEBOOKS)
 	@# a stored widget is dead until its cell runs; its figure is stored as a picture
-	@sed -i.bak '/vnd.jupyter.widget-view/,/}/d' notebooks/10_explore.ipynb && rm notebooks/10_explore.ipynb.bak
+	@sed -i.bak '/vnd.jupyter.widget-view/,/}/d' $(NOTEBOOKS) && rm $(NOTEBOOKS:=.bak)
 else
 	@echo "no notebooks"
 endif
@@ -95,7 +98,7 @@ pytest = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8
 
 # Marked cells (# NBVAL_CHECK_OUTPUT) are compared with their stored output, all others must only run.
 ifneq ($(NOTEBOOKS),)
-nbval = $(pytest) --dist loadfile --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+nbval = COURSE_STRICT=1 $(pytest) --dist loadfile --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
 else
 nbval = @echo "no notebooks to test"
 endif

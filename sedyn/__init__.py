@@ -1,6 +1,6 @@
 """sedyn: the precise theory of gradient descent in finite-width networks, side by side with gradient descent itself."""
 
-from .common import Result, __version__, z_scores
+from .common import AgreementTest, Result, __version__, agreement_test, z_scores
 from .estimate import (
     AssumptionWarning,
     Candidate,
@@ -49,6 +49,7 @@ from .tables import DataTable, TableModel, fit_table, read_table, scale_target
 from .theory import Band, DiceRun, Evolution, Kernels, StandardErrors, householder_dice, state_evolution
 
 __all__ = [
+    "AgreementTest",
     "__version__",
     "Activation",
     "Adam",
@@ -85,6 +86,7 @@ __all__ = [
     "Trajectory",
     "Weights",
     "Wide",
+    "agreement_test",
     "augmented_gradient_descent",
     "block_variances",
     "early_stop",

@@ -594,7 +594,7 @@ sedyn.population_errors(NETWORK, TEACHER, KEPT, SIGNAL, covariance=SLIP)
 sedyn.population_errors(NETWORK, TEACHER, 3, SIGNAL)
     TypeError: run must be a sedyn.Trajectory; got 3
 sedyn.z_scores([[1.0, 2.0]], [1.0, 2.0])
-    ValueError: samples: z-scores need at least two runs to know their spread; got shape (1, 2)
+    ValueError: samples: at least two runs are needed to know their spread; got shape (1, 2)
 sedyn.z_scores([[1.0, 2.0], [2.0, 3.0]], [1.0, 2.0, 3.0])
     ValueError: samples (n_runs, ...), predicted (...) and stderr (...) must fit each other; got shapes (2, 2), (3,)
         and ()

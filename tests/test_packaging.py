@@ -4,8 +4,8 @@ import contextlib
 import io
 import json
 import re
+import sys
 import tomllib
-import unittest.mock
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from packaging.version import Version
 
 import claims
 import sedyn
+from tests.course import NOTEBOOKS
 
 matplotlib.use("Agg")
 
@@ -129,13 +130,13 @@ def test_checks_before_a_commit_are_those_of_make_check():
 def test_links_in_the_texts_lead_somewhere():
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/guide.md"):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / name).read_text()):
-            if link.startswith("notebooks/") and not list((ROOT / "notebooks").glob("*.ipynb")):
+            if link.startswith("notebooks/") and not NOTEBOOKS:
                 continue  # a checkout without the course
             assert ((ROOT / name).parent / link).exists(), f"{name} links to {link}"
 
 
 def test_notebooks_link_to_what_exists_and_stay_small():
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
+    for path in NOTEBOOKS:
         assert path.stat().st_size < 500_000, path.name
         cells = json.loads(path.read_text())["cells"]
         text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
@@ -143,45 +144,44 @@ def test_notebooks_link_to_what_exists_and_stay_small():
             assert (path.parent / link).exists(), f"{path.name} links to {link}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebooks_open_and_install_from_the_one_repository(path):
     address = PROJECT["project"]["urls"]["Repository"]
     repository = address.removeprefix("https://github.com/")
     first, install = json.loads(path.read_text())["cells"][:2]
     assert first["source"][0].startswith("# ") and install["id"] == "install"
+    place = path.relative_to(ROOT)
     assert re.findall(r"\[!\[[\w ]+\]\(.*?\)\]\((.*)\)", "".join(first["source"])) == [
-        f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{path.name}",
-        f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{path.name}",
+        f"https://colab.research.google.com/github/{repository}/blob/main/{place}",
+        f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{place}",
     ]
     code = "".join(install["source"])
-    installed = Requirement(re.search(r'%pip install -q "(.* @ .*)"', code).group(1))
-    in_the_browser = Requirement(re.search(r'%pip install -q "([^@]*?)"', code).group(1))
-    assert installed.name == in_the_browser.name == "sedyn" and installed.url == f"git+{address}"
-    assert installed.extras | in_the_browser.extras <= set(PROJECT["project"]["optional-dependencies"])
-    assert set(re.findall(r"https?://[^\"]+", code)) == {address, f"{address}/raw/main/notebooks/{{name}}"}
-    # silent and without effect where the course is installed: in a shell whose %pip fails
-    shell = InteractiveShell()
-    shell.run_line_magic = lambda *args, **options: pytest.fail("installs here")
-    with unittest.mock.patch("urllib.request.urlretrieve", shell.run_line_magic):
+    assert code == "".join(json.loads(NOTEBOOKS[0].read_text())["cells"][1]["source"])
+    for requirement in re.findall(r'%pip install -q "(?:\./)?(.*?)"', code):
+        needed = Requirement(requirement)
+        assert needed.name == "sedyn" and needed.extras <= set(PROJECT["project"]["optional-dependencies"])
+    assert re.findall(r"https?://\S+", code) == [address]
+
+
+def test_the_install_cell_finds_the_course_or_fetches_it(tmp_path, monkeypatch):
+    code = "".join(json.loads(NOTEBOOKS[0].read_text())["cells"][1]["source"])
+    for folder, fetches in ((ROOT / "notebooks", False), (ROOT / "notebooks/topics", False), (tmp_path, True)):
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "path", ["first"])
+        shell, calls = InteractiveShell(), []
+        shell.run_line_magic = lambda *args, calls=calls, **options: calls.append(args)
+        shell.system = lambda command, calls=calls: calls.append(command)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             assert shell.run_cell(code).success and printed.getvalue() == ""
-        # where it is missing: installed from the repository, and the claims fetched
-        calls = []
-        shell.run_line_magic = lambda *args, **options: calls.append(args)
-        with unittest.mock.patch("urllib.request.urlretrieve", lambda *args: calls.append(args)):
-            with unittest.mock.patch("importlib.util.find_spec", lambda name: None):
-                assert shell.run_cell(code).success
-        assert calls == [
-            ("pip", f'install -q "sedyn[fast,progress,data] @ git+{address}"'),
-            *(
-                (f"{address}/raw/main/notebooks/{name}", name)
-                for name in ("claims.py", "claims_classes.py", "claims_inference.py", "claims_optimizers.py")
-            ),
-        ]
+        home = tmp_path / "sedyn/notebooks" if fetches else ROOT / "notebooks"
+        assert sys.path == [str(home), "first"]
+        address = PROJECT["project"]["urls"]["Repository"]
+        wanted = [f"git clone -q --depth 1 {address}", ("pip", 'install -q "./sedyn[fast,progress,data]"')]
+        assert calls == (wanted if fetches else [])
 
 
 def test_every_claim_is_shown_in_a_notebook_and_in_the_gallery():
-    code = "".join(path.read_text() for path in (ROOT / "notebooks").glob("*.ipynb"))
+    code = "".join(path.read_text() for path in NOTEBOOKS)
     gallery = (ROOT / "figures/README.md").read_text()
     for name in claims.CLAIMS:
         assert f"claims.{name}(" in code, name

@@ -28,6 +28,6 @@ from .machine import (
     single_threaded,
     thread_pool,
 )
-from .results import Noun, Result, brief, first_and_last, same, stderr, z_scores
+from .results import AgreementTest, Noun, Result, agreement_test, brief, first_and_last, same, stderr, z_scores
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Base of nouns and results: short reprs, comparison, saving to one .npz without pickle; and z-scores."""
+"""Base of nouns and results: reprs, comparison, saving to one .npz without pickle; z-scores, the test of agreement."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import zlib
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -150,6 +151,26 @@ def _unflatten(layout, file):
     return _subclasses(Noun)[kind](**{name: _unflatten(part, file) for name, part in layout["fields"].items()})
 
 
+def _measured(samples, predicted, stderr) -> tuple[Array, Array, Array]:
+    """The arguments of `z_scores` and `agreement_test`, checked; a standard error of NaN is 0."""
+    samples, predicted = finite_array(samples, "samples"), finite_array(predicted, "predicted")
+    if len(np.atleast_1d(samples)) < 2:
+        raise ValueError(f"samples: at least two runs are needed to know their spread; got shape {samples.shape}")
+    error = real_array(stderr)
+    if error is None or np.any(error < 0):
+        raise ValueError(f"stderr must hold real numbers >= 0, or NaN where there is none; got {shown_array(stderr)}")
+    if samples.size and max(np.abs(samples).max(), np.abs(predicted).max(initial=0)) > 1e150:
+        raise ValueError("samples and predicted must not exceed 1e150 in size: their squares overflow; rescale them")
+    try:
+        np.broadcast_shapes(samples.shape[1:], predicted.shape, error.shape)
+    except ValueError:
+        raise ValueError(
+            f"samples (n_runs, ...), predicted (...) and stderr (...) must fit each other; got shapes {samples.shape}, "
+            f"{predicted.shape} and {error.shape}"
+        ) from None
+    return samples, predicted, np.where(np.isnan(error), 0, error)
+
+
 def z_scores(samples, predicted, stderr=0.0):
     """(mean over runs - prediction) / standard error of the difference, entry by entry.
 
@@ -174,26 +195,99 @@ def z_scores(samples, predicted, stderr=0.0):
     >>> sedyn.z_scores([[1.0, 5.0], [3.0, 5.0]], [1.0, 5.0]).tolist()
     [1.0, 0.0]
     """
-    samples, predicted = finite_array(samples, "samples"), finite_array(predicted, "predicted")
-    if len(np.atleast_1d(samples)) < 2:
-        raise ValueError(f"samples: z-scores need at least two runs to know their spread; got shape {samples.shape}")
-    error = real_array(stderr)
-    if error is None or np.any(error < 0):
-        raise ValueError(f"stderr must hold real numbers >= 0, or NaN where there is none; got {shown_array(stderr)}")
-    if samples.size and max(np.abs(samples).max(), np.abs(predicted).max(initial=0)) > 1e150:
-        raise ValueError("samples and predicted must not exceed 1e150 in size: their squares overflow; rescale them")
-    try:
-        np.broadcast_shapes(samples.shape[1:], predicted.shape, error.shape)
-    except ValueError:
-        raise ValueError(
-            f"samples (n_runs, ...), predicted (...) and stderr (...) must fit each other; got shapes {samples.shape}, "
-            f"{predicted.shape} and {error.shape}"
-        ) from None
+    samples, predicted, error = _measured(samples, predicted, stderr)
     difference = samples.mean(axis=0) - predicted
-    error = np.hypot(samples.std(axis=0, ddof=1) / np.sqrt(len(samples)), np.where(np.isnan(error), 0, error))
+    error = np.hypot(samples.std(axis=0, ddof=1) / np.sqrt(len(samples)), error)
     rounding = 1e-10 * (1 + np.abs(predicted))
     agrees = (error < rounding) & (np.abs(difference) < 1e3 * rounding)
     return np.where(agrees, 0.0, difference / np.maximum(error, rounding))
+
+
+class AgreementTest(NamedTuple):
+    """Result of `agreement_test`.
+
+    Attributes
+    ----------
+    p_value : float
+        Probability of a statistic this large or larger when theory and runs agree.
+    statistic : float
+        Hotelling's T^2: the chi-square of the values compared, with their covariance over the runs.
+    n_values : int
+        How many values were compared.
+    n_runs : int
+        Of how many runs.
+    """
+
+    p_value: float
+    statistic: float
+    n_values: int
+    n_runs: int
+
+
+def agreement_test(samples, predicted, stderr=0.0) -> AgreementTest:
+    """Test that runs have the mean that the theory predicts, all values of a curve together.
+
+    z-scores of one curve move together, so that their largest and their mean square have no known law. This is
+    Hotelling's test: the squared distance of mean and prediction in units of the covariance over independent runs,
+
+        T^2 = d^T (S / R + diag(stderr^2))^(-1) d,    (R - k) / (k (R - 1)) T^2 ~ F(k, R - k),
+
+    for k values and R runs. A covariance of k values needs many more runs than k: of longer curves (R - 1) // 3 values
+    are compared, evenly spaced.
+
+    Parameters
+    ----------
+    samples : (n_runs, ...) array
+        One measured curve, matrix or kernel per independent run, at least four.
+    predicted : (...) array
+        What the theory says.
+    stderr : (...) array
+        The theory's own standard error; NaN counts as 0. Its errors are taken as independent.
+
+    Returns
+    -------
+    AgreementTest
+        The null hypothesis is that the mean over runs is the prediction, up to its standard error. Values that do not
+        vary and agree to rounding are left out; when none is left, the p-value is 1. The law is exact for Gaussian
+        means and stderr 0, and errs to large p-values where stderr is most of the spread.
+
+    Raises
+    ------
+    ValueError
+        For fewer than four runs, and as `z_scores`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sedyn
+    >>> curves = np.random.default_rng(0).standard_normal((30, 10)).cumsum(axis=1)
+    >>> [sedyn.agreement_test(curves, np.full(10, mean)).p_value > 0.01 for mean in (0.0, 1.0)]
+    [True, False]
+    """
+    samples, predicted, error = _measured(samples, predicted, stderr)
+    n_runs = len(samples)
+    if n_runs < 4:
+        raise ValueError(f"samples: a test with the covariance over runs needs at least four of them; got {n_runs}")
+    shape = np.broadcast_shapes(samples.shape[1:], predicted.shape, error.shape)
+    samples = np.broadcast_to(samples, (n_runs, *shape)).reshape(n_runs, -1)
+    predicted, error = (np.broadcast_to(part, shape).ravel() for part in (predicted, error))
+    spread = np.hypot(samples.std(axis=0, ddof=1) / np.sqrt(n_runs), error)
+    difference = samples.mean(axis=0) - predicted
+    rounding = 1e-10 * (1 + np.abs(predicted))
+    compared = np.flatnonzero((spread >= rounding) | (np.abs(difference) >= 1e3 * rounding))
+    k = min(len(compared), (n_runs - 1) // 3)
+    if not k:
+        return AgreementTest(1.0, 0.0, 0, n_runs)
+    # from the far end on: the last step is always compared
+    compared = compared[len(compared) - 1 - np.arange(k) * len(compared) // k]
+    scale = np.maximum(spread, rounding)[compared]
+    d = difference[compared] / scale
+    cov = np.cov(samples[:, compared] / scale, rowvar=False).reshape(k, k) / n_runs
+    cov[np.diag_indices(k)] += (error[compared] / scale) ** 2 + 1e-12
+    statistic = float(d @ np.linalg.solve(cov, d))
+    return AgreementTest(
+        float(special.fdtrc(k, n_runs - k, (n_runs - k) / (k * (n_runs - 1)) * statistic)), statistic, k, n_runs
+    )
 
 
 def stderr(samples: Array) -> Array:

@@ -44,13 +44,14 @@ def browser():
 def lab(tmp_path_factory):
     """Address of a JupyterLab server on a folder that holds the notebook, without its outputs."""
     home = tmp_path_factory.mktemp("lab")
-    notebook = json.loads((ROOT / "notebooks/10_explore.ipynb").read_text())
+    notebook = json.loads((ROOT / "notebooks/topics/explore.ipynb").read_text())
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell.update(outputs=[], execution_count=None)
     (home / "work").mkdir()
-    shutil.copy(ROOT / "notebooks/claims.py", home / "work")  # beside the notebook, as in the course
-    (home / "work/10_explore.ipynb").write_text(json.dumps(notebook))
+    for part in ("claims", "course"):  # beside the notebook, as in the course
+        shutil.copytree(ROOT / "notebooks" / part, home / "work" / part)
+    (home / "work/explore.ipynb").write_text(json.dumps(notebook))
     for name, settings in SETTINGS.items():
         path = home / f"settings/@jupyterlab/{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ def lab(tmp_path_factory):
             except OSError:
                 assert server.poll() is None, (home / "log").read_text()
                 time.sleep(0.2)
-        yield f"{address}/doc/tree/10_explore.ipynb?token={token}"
+        yield f"{address}/doc/tree/explore.ipynb?token={token}"
     finally:
         server.terminate()
         server.wait(30)
