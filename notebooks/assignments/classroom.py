@@ -136,7 +136,7 @@ seconds instead of 60; `OPTIONS="--keep newer --again"` and more are listed by `
 
 **Marks by hand** go into `marks.csv`; the next call merges them into the table. A line with an exercise and an empty
 `cell` replaces the points of its checks. The grader adds lines, and never erases one. A file that it cannot read it
-leaves as it is, and says so.
+leaves as it is, and says so. A `grades.csv` that you have changed is set aside as `grades edited 1.csv`, not read.
 
 **What the grader repairs.** It puts back every given cell, with the hidden tests, whatever the student did to it.
 Before each check, given names (`n`, `X`, ..) get their values back, so that nobody fails for having overwritten one.

@@ -8,6 +8,7 @@ import html
 import io
 import os
 import re
+import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import NamedTuple
 
 import classroom
 from classroom import exercises
+
+STATE = ".grading"  # in the folder of submissions: results of single files, and the number that random inputs come from
 
 
 class Row(NamedTuple):
@@ -56,12 +59,12 @@ def safe(value):
     )
 
 
-def write_csv(path: Path, header, rows) -> None:
+def csv_text(header, rows) -> str:
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(header)
     table.writerows([safe(value) for value in row] for row in rows)
-    write(path, text.getvalue())
+    return text.getvalue()
 
 
 MARKS = ("student", "assignment", "exercise", "cell", "points", "out_of", "remark")
@@ -91,6 +94,24 @@ def read_marks(path: Path) -> tuple[dict[tuple, dict], list[str]]:
         else:
             found[key] = row | {"points": points}
     return found, problems
+
+
+def write_grades(folder: Path, rows: list[Row]) -> None:
+    """Write grades.csv. One that was changed by hand is set aside: marks belong into marks.csv."""
+    table, written = folder / "grades.csv", folder / STATE / "grades"
+    text = csv_text(Row._fields, rows)
+    known = written.read_text().split() if written.exists() else []
+    if table.exists() and hashlib.sha256(table.read_bytes()).hexdigest() not in known:
+        aside = next(path for k in range(1, 10**6) if not (path := folder / f"grades edited {k}.csv").exists())
+        os.replace(table, aside)
+        print(
+            f"warning: grades.csv was changed by hand and is now {aside.name!r}; marks go into marks.csv",
+            file=sys.stderr,
+        )
+    # both: the process may be killed between the next two lines
+    new = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+    write(written, f"{known[-1] if known else ''}\n{new}")
+    write(table, text)
 
 
 def finish(folder: Path, files: list[Submission], results: dict[str, dict], keep: str) -> list[Row]:
@@ -145,9 +166,10 @@ def finish(folder: Path, files: list[Submission], results: dict[str, dict], keep
                 message=said + (f" (was {row.points:g}: {row.message})" if not cell else ""),
             )
     rows += [Row("", "marks.csv", "", 0, 0, problem) for problem in problems]
-    write_csv(folder / "grades.csv", Row._fields, rows)
+    write_grades(folder, rows)
     if not any("has not the columns" in text or "is no number" in text or "a second mark" in text for text in problems):
-        write_csv(folder / "marks.csv", MARKS, [[row[name] for name in MARKS] for row in (marks | found).values()])
+        lines = [[row[name] for name in MARKS] for row in (marks | found).values()]
+        write(folder / "marks.csv", csv_text(MARKS, lines))
     answers = "\n".join(f"## {name}\n\n" + "\n".join(texts) for name, texts in written.items())
     write(folder / "written_answers.md", answers)
     return rows

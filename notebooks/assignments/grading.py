@@ -26,7 +26,7 @@ from typing import Any
 
 import classroom
 from classroom import exercises
-from grades import Row, Submission, finish, write, write_reports
+from grades import STATE, Row, Submission, finish, write, write_reports
 from judging import Cage, Given, Judge, Options, adopt_orphans, cage, hash_of, make_tree
 from reading import identified, ids_of, read, restore, shorten
 
@@ -34,8 +34,9 @@ MOST_OF_A_NOTEBOOK = 50 * 2**20  # bytes
 
 OUTPUTS = ("grades.csv", "marks.csv", "written_answers.md", "reports")  # in the folder of submissions
 
+EDITED = r"grades edited \d+\.csv"  # what `write_grades` sets aside
+
 DEFAULT = Options()
-STATE = ".grading"  # in the folder of submissions: results of single files, and the number that random inputs come from
 
 
 # ---- one submission, one process
@@ -131,7 +132,7 @@ def inventory(folder: Path) -> list[Submission]:
     for root, folders, files in os.walk(folder):
         if Path(root) == folder:
             folders[:] = [name for name in folders if name not in (*OUTPUTS, STATE)]
-            files = [name for name in files if name not in OUTPUTS]
+            files = [name for name in files if name not in OUTPUTS and not re.fullmatch(EDITED, name)]
         folders.sort()
         for name in sorted(files) or ([""] if not folders and Path(root) != folder else []):
             path = Path(root, name)
@@ -168,9 +169,9 @@ def grade(folder: Path, options: Options = DEFAULT, again: bool = False) -> list
     if not any(not one.remark for one in files):
         raise SystemExit(f"no notebook under {folder}; expected {folder}/name.ipynb or {folder}/name/any.ipynb")
     state = folder / STATE
-    if again:
-        shutil.rmtree(state, ignore_errors=True)
     state.mkdir(exist_ok=True)
+    for path in (*state.glob("*.json"), state / "salt") if again else ():
+        path.unlink(missing_ok=True)
     if not (state / "salt").exists():
         write(state / "salt", secrets.token_hex(16))
     salt = (state / "salt").read_text()

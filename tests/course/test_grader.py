@@ -288,6 +288,20 @@ def test_marks_by_hand_are_merged_and_never_erased(graded):
     assert path.read_text() == "something else\n"
 
 
+def test_a_table_changed_by_hand_is_set_aside(graded, capsys):
+    graded({"ada.ipynb": 3})
+    graded({"bob.ipynb": 4})
+    grading.grade(graded.folder, again=True)
+    assert "by hand" not in capsys.readouterr().err
+    table = graded.folder / "grades.csv"
+    edited = table.read_text().replace(",3,5", ",5,5")
+    table.write_text(edited)
+    assert [row["points"] for row in graded({}) if row["exercise"] == "1.1"] == ["3", "4"]
+    assert "by hand" in capsys.readouterr().err
+    assert (graded.folder / "grades edited 1.csv").read_text() == edited != table.read_text()
+    assert not any("edited" in row["file"] for row in graded({}))  # and is no submission
+
+
 def test_two_notebooks_of_one_student_count_once(graded):
     files = {"ada/hw.ipynb": 4, "ada/hw (1).ipynb": 2, "bob.ipynb": 1, "bob (1).ipynb": 3, "bob-Copy1.ipynb": 2}
     for keep, expected in (("better", {"ada": "4", "bob": "3"}), ("newer", {"ada": "2", "bob": "2"})):
