@@ -128,7 +128,7 @@ seconds instead of 60; `OPTIONS="--keep newer --again"` and more are listed by `
 
 | in the folder | holds |
 |---|---|
-| `grades.csv` | points, and the message of the first check that failed; a remark on every file that was not graded |
+| `grades.csv` | points, and the message of every check that failed; a remark on every file that was not graded |
 | `marks.csv` | a line for each written answer, for your marks |
 | `written_answers.md` | what is to be marked by hand, question by question |
 | `reports/` | `index.html`: points per exercise and the most common mistakes; a page for each student |
@@ -154,7 +154,8 @@ column `isolation` of `grades.csv` says which of these held:
 
 - `bwrap` (Linux with bubblewrap, `apt install bubblewrap`): the student's code sees Python, a copy of sedyn and an
   empty folder, and can write to the latter alone; no network, no other process.
-- `user` (when started by root): it runs as another user, who can read what everybody can read, and use the network.
+- `user` (when started by root, with a Python that others may run): it runs as another user, who can read what
+  everybody can read, and use the network.
 - `bare` (else; a warning is printed): it can read and write what you can, the model answers among it.
 
 **What is not protected.** With `bare`, and for reading with `user`: grade work of people you do not trust with `bwrap`.
@@ -168,9 +169,9 @@ generate_assignment NAME`, `nbgrader collect`, `nbgrader autograde` work as usua
 checks run in the student's process, and none of the above holds.
 
 The points of an exercise are split over its checks; a check gives all its points or none. The tables of typical
-mistakes say what each is worth and what the student reads. They are tests of the grader: every one of them is graded
-by `make test`. Exercises do not use earlier answers, save where the first cell of the notebook says so (2.5, 2.6,
-3.6); look there before you judge a follow-up error.
+mistakes say what each is worth and what the student reads. They are tests of the grader: `make test` grades two of
+each exercise, `make test-all` every one. Exercises do not use earlier answers, save where the first cell of the
+notebook says so (2.5, 2.6, 3.6); look there before you judge a follow-up error.
 """
 
 

@@ -129,7 +129,10 @@ def cage(tree: Path, options: Options) -> Cage:
     for kind in kinds:
         if options.isolation in ("auto", kind.kind) and works(kind, options):
             return kind
-    raise SystemExit(f"isolation {options.isolation!r} does not work here: bwrap needs bubblewrap, user needs root")
+    raise SystemExit(
+        f"isolation {options.isolation!r} does not work here: bwrap needs bubblewrap (Linux); "
+        "user needs root, and a Python that other users may run"
+    )
 
 
 def works(kind: Cage, options: Options) -> bool:
