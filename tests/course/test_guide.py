@@ -114,7 +114,14 @@ def sandbox(kind, folder):
     return judging.Sandbox(cage, 0, options)
 
 
-WRITE = "def f(path):\n    try:\n        open(path, 'a').write(' ')\n        return True\n    except OSError:\n        return False"
+WRITE = """
+def f(path):
+    try:
+        open(path, "a").write(" ")
+        return True
+    except OSError:
+        return False
+"""
 
 
 def call(box, code, *arguments):
