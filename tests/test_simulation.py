@@ -50,7 +50,9 @@ def all_z(problem, theory, n_features, n_runs, rng, features):
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("depth", [*list(PROBLEMS)[:2], pytest.param(list(PROBLEMS)[2], marks=pytest.mark.minutes)])
+@pytest.mark.parametrize(
+    "depth", [list(PROBLEMS)[0], *(pytest.param(depth, marks=pytest.mark.minutes) for depth in list(PROBLEMS)[1:])]
+)
 def test_theory_predicts_simulation(depth):
     """n = 1000, 20 runs from one initialization with a non-diagonal gram and cross overlap (L = 3, 4).
 

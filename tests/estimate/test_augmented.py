@@ -166,7 +166,7 @@ test_data.__test__ = False
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("name", ["A", "B", "C"])
+@pytest.mark.parametrize("name", ["A", "B", pytest.param("C", marks=pytest.mark.minutes)])
 def test_nudged_agrees_with_the_exact_recursion(name, rng):
     """m = 600 rows, T = 80: draws of the reruns scatter by less than half of the standard error, and many agree."""
     problem = test_data(name, 600, rng, n_steps=80)
@@ -191,8 +191,13 @@ KINKS = {
 }
 
 
+QUICK = ("relu", "absolute loss", "sign loss")
+
+
 @pytest.mark.seconds
-@pytest.mark.parametrize("name", list(KINKS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.minutes] * (name not in QUICK)) for name in KINKS]
+)
 def test_kinks(name, rng):
     """The true error, over runs: without bias beyond 3 standard errors and 4 %, and with as many standard errors off as
     there should be."""
@@ -385,7 +390,7 @@ def test_population_spectrum_undoes_the_spreading_of_sample_eigenvalues(k, rng):
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("name", ["A", "C"])
+@pytest.mark.parametrize("name", ["A", pytest.param("C", marks=pytest.mark.minutes)])
 def test_standard_error_covers_the_truth(name, rng):
     """(estimate - true error of these weights) / stderr has standard deviation 1; the naive one is far too small."""
     z, naive = [], []

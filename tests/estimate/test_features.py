@@ -130,7 +130,7 @@ def test_shuffled_columns_of_a_real_table_have_uniform_pvalues():
     assert np.all(np.abs(gap) < 3 * error + [0.005, 0.02])
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_signal_features_are_found_with_their_sign():
     found, least_squares, signs = [], [], []
     for seed in range(10):

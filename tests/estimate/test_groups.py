@@ -42,7 +42,9 @@ PANELS = {  # overlaps from a half to nearly 1
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("name", list(PANELS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.minutes] * (name not in ("40 of 8", "unequal"))) for name in PANELS]
+)
 def test_leaving_out_whole_groups(name, rng):
     """Unbiased where independent rows would read far too low, and with a standard error that holds."""
     n, sizes, kappa = PANELS[name]

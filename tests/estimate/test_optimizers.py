@@ -81,7 +81,13 @@ def test_the_truth_is_estimated(name, n, m):
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("rule", [training("Adam", 30), sedyn.Training(0.1, 30)], ids=["Adam", "gradient descent"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param(training("Adam", 30), id="Adam"),
+        pytest.param(sedyn.Training(0.1, 30), id="gradient descent", marks=pytest.mark.minutes),
+    ],
+)
 def test_kicks_need_no_covariance(rule):
     """Unequal variances and a matrix, of which nothing is told; taken for independent ones, nudges are clearly off."""
     n, m = 150, 200

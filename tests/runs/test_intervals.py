@@ -31,7 +31,7 @@ def covered(ends, y):
 
 @pytest.mark.seconds
 @pytest.mark.filterwarnings("ignore::sedyn.AssumptionWarning")
-@pytest.mark.parametrize(("m", "n"), [(300, 200), (200, 400)])
+@pytest.mark.parametrize(("m", "n"), [pytest.param(300, 200, marks=pytest.mark.minutes), (200, 400)])
 def test_coverage_is_the_level_at_the_best_step_and_at_the_last(m, n):
     found, said, training_rows = [], [], []
     for seed in range(25):

@@ -164,7 +164,8 @@ def test_a_function_of_the_notebook_is_refused_before_a_process_starts():
 
 @pytest.mark.seconds
 @pytest.mark.parametrize(
-    "guard_of_f, guard_of_sweep, error", [(False, False, "bootstrapping phase"), (True, True, "get attribute 'f'")]
+    "guard_of_f, guard_of_sweep, error",
+    [(False, False, "bootstrapping phase"), pytest.param(True, True, "get attribute 'f'", marks=pytest.mark.minutes)],
 )
 def test_a_script_with_a_wrong_guard_is_told_so_once(guard_of_f, guard_of_sweep, error, tmp_path):
     lines = {"def f(a, rng): return {'x': 1}": guard_of_f, "sedyn.sweep(f, {'a': [1, 2]}, executor=2)": guard_of_sweep}
@@ -404,7 +405,7 @@ def test_a_point_that_kills_its_process_costs_nobody_else(tmp_path, monkeypatch)
     assert (tmp_path / "attempts").read_text() == "xxx"
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_a_point_beside_one_that_kills_its_process_three_times_is_not_blamed_nor_lost(tmp_path, monkeypatch):
     monkeypatch.setenv("SEDYN_TEST_ATTEMPTS", str(tmp_path / "attempts"))
     with pytest.warns(UserWarning, match="1 of 2 points; 1 failed.*its worker process died 3 times, with exit code -9"):
@@ -430,7 +431,7 @@ def test_a_point_that_exits_or_interrupts_is_a_failure_of_that_name(executor):
 
 
 @posix
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_workers_killed_while_they_start_are_replaced(tmp_path, monkeypatch):
     """Of one worker at first, and of two, the 1st, 2nd, 4th and 5th are killed as they import the function."""
     monkeypatch.syspath_prepend(tmp_path)
@@ -452,7 +453,7 @@ def test_workers_killed_while_they_start_are_replaced(tmp_path, monkeypatch):
 
 
 @posix
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_a_worker_killed_between_points_costs_no_attempt(monkeypatch):
     monkeypatch.setattr(sedyn.sweeps.workers, "ATTEMPTS", 1)
     with sedyn.sweeps.workers.Processes(leave, 1) as pool:
@@ -779,7 +780,7 @@ def test_killed_between_writing_and_renaming(tmp_path):
 
 
 @posix
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_two_sweeps_on_one_store(tmp_path):
     both = [start(tmp_path, "pool", 40) for _ in range(2)]
     for process in both:

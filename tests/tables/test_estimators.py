@@ -281,7 +281,7 @@ def test_bad_parameters_are_named(given, message):
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("kind", ["numbers", "two", "three"])
+@pytest.mark.parametrize("kind", ["numbers", "two", pytest.param("three", marks=pytest.mark.minutes)])
 def test_intervals_and_sets_hold_new_rows(kind):
     found = {0.7: [], 0.9: []}
     for seed in range(8):
@@ -307,6 +307,7 @@ def test_intervals_and_sets_hold_new_rows(kind):
         model.predict_interval(X, 2) if kind == "numbers" else model.predict_set(X, 2)
 
 
+@pytest.mark.minutes
 def test_feature_tests_of_the_estimators():
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.standard_normal((300, 6)) @ rng.standard_normal((6, 6)), np.ones(300)])
@@ -324,7 +325,7 @@ def test_feature_tests_of_the_estimators():
         sedyn.NetworkRegressor(feature_tests=True).fit(X, y, groups=np.arange(300) // 2)
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_adam_knows_its_error_too():
     """On correlated features, for numbers and for classes; of a name that is no solver it says what there is."""
     root = np.linalg.cholesky(0.7 ** np.abs(np.subtract.outer(np.arange(30), np.arange(30))))

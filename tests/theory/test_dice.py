@@ -147,7 +147,8 @@ def test_it_is_gradient_descent_on_what_it_reveals(rng, monkeypatch):
 @pytest.mark.parametrize(
     "n, n_steps, n_simulated, n_diced, options",
     [
-        (40, 6, 1200, 400, {}),
+        (40, 6, 600, 200, {}),
+        pytest.param(40, 6, 1200, 400, {}, marks=pytest.mark.minutes),
         pytest.param(40, 6, 4000, 2000, {"dtype": np.float64}, marks=pytest.mark.minutes),
         pytest.param(500, 12, 1500, 1500, {}, marks=pytest.mark.minutes),
     ],
