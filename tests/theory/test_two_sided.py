@@ -36,8 +36,11 @@ def training(step, deep_step, optimizer, n_steps=40, **options):
     return sedyn.Training((step, deep_step), n_steps, optimizer=(optimizer, None), **options)
 
 
+ONE = [pytest.param(name, marks=[pytest.mark.minutes] * (name != "Adam")) for name in VALUES]
+
+
 @pytest.mark.seconds
-@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("name", ONE)
 def test_the_reference_values_are_met(name):
     rule, train, general = VALUES[name]
     theory = sedyn.state_evolution(NETWORK, training(*rule), TEACHER, GAUSSIAN, A["aspect_ratio"], rng=1)
@@ -51,7 +54,7 @@ def test_the_reference_values_are_met(name):
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("aspect_ratio", [1.5, 0.5, np.inf])
+@pytest.mark.parametrize("aspect_ratio", [pytest.param(1.5, marks=pytest.mark.minutes), 0.5, np.inf])
 def test_a_linear_rule_is_what_the_fast_solver_says(aspect_ratio):
     """Decay and batches too; by the solver asked for, and by an optimizer that happens to be linear."""
     options = {"batch_fraction": 0.5, "batch": "bernoulli"}
@@ -81,7 +84,7 @@ def sparse_problem(n=400):
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("name", ONE)
 def test_a_sparse_signal_is_seen_and_simulation_agrees(name):
     """From the actual rows; Gaussian rows of the same overlaps are far off."""
     step, deep_step, optimizer = VALUES[name][0]
