@@ -61,7 +61,7 @@ def memory_recursion(answer):
     R, truth = problem()
     found = function(answer)(R.copy(), ETA, PHI)
     if found is None:
-        raise NotYet("the function returns nothing yet")
+        raise NotYet("not answered yet, the function returns nothing")
     found = np.asarray(found, float)
     if found.shape != truth.shape:
         raise NotYet(f"rho has the shape {truth.shape}, one step more than R; got {found.shape}")
@@ -83,3 +83,25 @@ def memory_recursion(answer):
             " and with the memory at step s, not at step t"
         )
     raise NotYet(f"right up to t = {wrong[0] - 1}, wrong from there")
+
+
+@exercise(
+    "01.3",
+    "For t without end, which eigenvalues keep (1 - eta lambda)^(t - 1 - r) away from 0?",
+    "m rows span at most m of the n directions. In which share of all directions does X^T X / m do nothing?",
+)
+def never_forgotten(answer):
+    value, phi = number(answer), 0.4
+    if close(value, 1 - phi, 5e-3):
+        return
+    if close(value, phi, 5e-3):
+        raise NotYet("that is the share that the others answer to, and which fades")
+    if close(value, 0):
+        raise NotYet("that is so for more rows than features; here the law of the eigenvalues has a mass at 0")
+    if close(value, 1):
+        raise NotYet("all of the kick stays for a row alone; the other rows take back what lies in their directions")
+    if close(value, -(1 - phi) / phi * ETA, 5e-3) or close(value, -(1 - phi), 5e-3):
+        raise NotYet("the share is asked for: memory / kick, which has no sign and no eta")
+    if close(value, 100 * (1 - phi), 5e-3):
+        raise NotYet("a number between 0 and 1, not per cent")
+    raise NotYet("let t grow in the integral over eigenvalues: what is left is the mass of those that are 0")
