@@ -42,7 +42,7 @@ def whiten(answer):
         if close(covariance, np.eye(2), 1e-3, 1e-3) and left < 1e-2:
             continue
         if close(covariance, np.eye(2), 0.15, 0.15):
-            raise NotYet("nearly: that is white in this sample's own covariance; the theory gives the covariance, F")
+            raise NotYet("nearly: white in the sample's own covariance; the theory gives one, F")
         if close(np.diag(covariance), 1, 0.15):
             raise NotYet(f"the variances are right, the neurons still correlate ({covariance[0, 1]:.2g})")
         raise NotYet("not white; rows are features, so the inverse factor acts from the right, transposed")
@@ -75,7 +75,7 @@ GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 @cache
 def at_the_end() -> list[tuple[float, float]]:
-    """Training and generalization error at T = 24 of the three-layer network with label noise 1, for every step size."""
+    """Both errors at T = 24 of the three-layer network with label noise 1, for every step size."""
     overlaps = sedyn.Overlaps(
         np.array([[1.0, 0.4, -0.2], [0.4, 0.8, 0.1], [-0.2, 0.1, 1.2]]),
         np.array([0.3, -0.2, 0.5]),
