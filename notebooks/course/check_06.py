@@ -19,7 +19,7 @@ def one_step(answer):
         u1, S0 = rng.standard_normal((2, 2, 7))
         said = function(answer)(u1.copy(), S0.copy(), eta, phi)
         if said is None:
-            raise NotYet("the function returns nothing yet")
+            raise NotYet("not answered: the function returns nothing yet")
         moved = numbers(said, 2, 7, what="what the function returns") - u1
         share = float(np.sum(moved * S0) / np.sum(S0**2))
         if not close(moved, share * S0, 1e-3, 1e-4):
@@ -61,7 +61,7 @@ def linear_memory(answer):
     truth = recursion(eta, phi, T)
     said = function(answer)(eta, phi, T)
     if said is None:
-        raise NotYet("the function returns nothing yet")
+        raise NotYet("not answered: the function returns nothing yet")
     found = numbers(said, T + 1, T, what="what the function returns")
     if close(found, truth, 1e-3, 1e-6):
         eta, phi, T = 0.5, 0.7, 5
@@ -102,4 +102,6 @@ def worth(answer):
         raise NotYet("that would be so if the left-out losses were independent (the naive error bar)")
     if k <= 0:
         raise NotYet("a number of rows is wanted")
-    raise NotYet(f"the mean of so many rows has a standard error of {np.sqrt(VARIANCE / k):.2g}; {STANDARD_ERROR} is wanted")
+    raise NotYet(
+        f"the mean of so many rows has a standard error of {np.sqrt(VARIANCE / k):.2g}; {STANDARD_ERROR} is wanted"
+    )
