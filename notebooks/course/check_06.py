@@ -4,7 +4,7 @@ import numpy as np
 
 from .exercises import NotYet, close, exercise, function, number, numbers
 
-VARIANCE, STANDARD_ERROR = 12.0, 0.42  # of one squared residual; of the estimate
+VARIANCE, STANDARD_ERROR = 5.2, 0.27  # of one squared residual; of the estimate
 
 
 @exercise(

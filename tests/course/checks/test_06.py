@@ -45,7 +45,7 @@ RIGHT = {
         lambda u1, S0, eta, phi: np.float32(u1 + S0 * eta / phi),
     ],
     "06.2": [rho_by_definition, rho_by_the_inverse, lambda *given: np.float32(rho_by_definition(*given))],
-    "06.3": [12 / 0.42**2, 68, np.float32(68.03), [68.0], np.int64(68)],
+    "06.3": [5.2 / 0.27**2, 71, np.float32(71.33), [71.3], np.int64(72)],
 }
 WRONG = [
     ("06.1", lambda u1, S0, eta, phi: u1 - eta / phi * S0, "sign"),
@@ -66,8 +66,8 @@ WRONG = [
     ("06.2", lambda eta, phi, T: np.full((T + 1, T), np.nan), "NaN"),
     ("06.2", lambda eta, phi, T: np.ones((T + 1, T)), "must be 0"),
     ("06.2", lambda eta, phi, T: np.zeros((T + 1, T)), "first wrong row"),
-    ("06.3", 12 / 0.42, "squared"),
-    ("06.3", 144 / 0.42**2, "variance already"),
+    ("06.3", 5.2 / 0.27, "squared"),
+    ("06.3", 5.2**2 / 0.27**2, "variance already"),
     ("06.3", 240, "naive"),
     ("06.3", 0.0, "number of rows"),
     ("06.3", 100, "is wanted"),
