@@ -54,9 +54,7 @@ def no_gap(answer):
         raise NotYet("the noise has been lowered; it must stay at 0.5 or more")
     gap = general[-1] - train[-1]
     if general[-1] > general[0] / 2:
-        raise NotYet(
-            f"the network must have learned: its error is {general[-1] / general[0]:.2g} of the first, not 0.5"
-        )
+        raise NotYet(f"the network must have learned: its error is still {general[-1] / general[0]:.2g} of the first")
     if gap >= 0.05 * general[-1]:
         raise NotYet(f"the gap is {100 * gap / general[-1]:.2g} % of the generalization error at the last step")
     return f"the gap is {100 * gap / general[-1]:.2g} % of the generalization error"
