@@ -95,7 +95,7 @@ def page(browser, lab):
     page.get_by_text("| Idle").wait_for()
     page.locator(".lm-MenuBar-item", has_text="Run").click()
     page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()
-    page.locator(".jp-CodeCell").last.get_by_text("Two layers start").last.wait_for()
+    page.locator(".jp-CodeCell").last.get_by_text("two layers start").last.wait_for()
     return page
 
 
@@ -130,7 +130,7 @@ def number_of_errors(page):
 def test_all_cells_run_and_show_the_controls_in_place_of_the_static_figure(page):
     assert number_of_errors(page) == 0
     assert page.locator(".sedyn-live img").count() == 3
-    static = page.locator(".jp-RenderedImage img")
+    static = page.locator(".jp-OutputArea:has(.sedyn-live) .jp-RenderedImage img")
     assert static.count() == 3 and not any(image.is_visible() for image in static.all())
     assert all(image.is_visible() for image in page.locator(".sedyn-live img").all())
 
@@ -145,11 +145,13 @@ def test_moving_a_slider_changes_the_curves_and_solves_the_experiment(page, play
     blue = (before[:, left] == [0x00, 0x72, 0xB2]).all(axis=2)
     assert blue.sum() > 300 and (after[:, left] != before[:, left]).any(axis=2)[blue].mean() > 0.3  # the curve moved
 
-    check = page.locator(".jp-CodeCell", has_text="def check_1")
-    assert "Not yet" in check.locator(".jp-OutputArea").inner_text()
+    check = page.locator(".jp-CodeCell", has_text='course.check("explore.1", answer)')
+    assert "not answered" in check.locator(".jp-OutputArea").inner_text()
     check.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text('course.check("explore.1", one)')
     page.keyboard.press("Control+Enter")
-    check.get_by_text("Found! Best stopping time t = 12").wait_for()
+    page.get_by_text("exercise explore.1: right: stopping at step 12").last.wait_for()
 
 
 def test_a_slider_follows_the_mouse_and_a_menu_the_choice(play):
