@@ -64,7 +64,7 @@ def truth_value(name, given):
 @exercise(
     "05.2",
     "Ask of each ensemble: mean 0 and variance 1 of every entry, covariance the identity, |x|^2 / n near 1?",
-    "The law of the entries may change from feature to feature. A covariance other than the identity is another theory.",
+    "The law may change from feature to feature. A covariance other than the identity is another theory.",
 )
 def inside_or_outside(answer):
     if not isinstance(answer, dict):
