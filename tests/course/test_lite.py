@@ -31,7 +31,9 @@ def test_the_copy_holds_the_course_and_none_of_the_answers(tmp_path):
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy/old.ipynb").touch()
     module.copy_course(tmp_path / "copy")
-    copied = {path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()}
+    copied = {
+        path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()
+    }
     notebooks = {path.relative_to(ROOT / "notebooks").as_posix() for path in NOTEBOOKS}
     modules = {f"course/{path.name}" for path in (ROOT / "notebooks/course").glob("*.py")}
     assert notebooks | modules <= copied and any(name.startswith("claims") for name in copied)
