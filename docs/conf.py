@@ -109,9 +109,9 @@ def for_the_site(app, docname, source):
         name = target.relative_to(ROOT)
         if name.with_suffix("").as_posix() in pages:
             return match[0]
-        return f"]({REPOSITORY}/{'tree' if target.is_dir() else 'blob'}/main/{name.as_posix()})"
+        return f"]({REPOSITORY}/{'tree' if target.is_dir() else 'blob'}/main/{name.as_posix()}{match[2]})"
 
-    text = re.sub(r"\]\((?!\w+:|[#/])([^)#\s]+)\)", address, source[0])
+    text = re.sub(r"\]\((?!\w+:|[#/])([^)#\s]+)(#[^)\s]*|)\)", address, source[0])
     for badge, local in BADGES.items():
         text = text.replace(badge, local)
     source[0] = re.sub(r'^<a id="([\w-]+)"></a>$', r"(\1)=", text, flags=re.M)

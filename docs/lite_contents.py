@@ -16,6 +16,8 @@ def copy_course(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for pattern in PUBLISHED:
         for path in NOTEBOOKS.glob(pattern):
+            if path.name.startswith(("test_", "conftest")):
+                continue
             target = folder / path.relative_to(NOTEBOOKS)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
