@@ -336,6 +336,7 @@ def reader(site, browser):
             route.abort()
 
         page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.set_default_timeout(120_000)
         page.route(lambda url: not url.startswith((address, "data:")), refuse)
         yield page, address, outside
         page.close()
