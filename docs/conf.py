@@ -127,8 +127,18 @@ def render_image(self, data, render=NbElementRenderer.render_image):
     return shown
 
 
+def own_number(app, doctree):
+    """A formula of several lines with a number of its own: Sphinx would put it where LaTeX allows none."""
+    for formula in doctree.findall(nodes.math_block):
+        text = formula.astext()
+        if r"\tag" in text and r"\\" in text:
+            formula.children = [nodes.Text(rf"\[{text}\]")]
+            formula["no-wrap"] = formula["nowrap"] = True
+
+
 def setup(app):
     NbElementRenderer.render_image = render_image
     app.connect("source-read", for_the_site)
+    app.connect("doctree-read", own_number)
     app.connect("autodoc-process-docstring", mark_up)
     app.connect("missing-reference", find_public)
