@@ -59,8 +59,9 @@ lite: .venv/all.stamp ## the course as a website that runs in the browser alone 
 	rm -rf build/lib build/lite build/lite-work
 	$(BIN)/python -m pip wheel -qq --disable-pip-version-check --no-deps --wheel-dir build/lite-work/wheels \
 	  . comm ipywidgets jupyterlab_widgets
+	$(BIN)/python docs/lite_contents.py build/lite-work/contents
 	cd build/lite-work && $(abspath $(BIN))/python -m jupyterlite_core build --output-dir $(CURDIR)/build/lite \
-	  --contents $(CURDIR)/notebooks --piplite-wheels wheels
+	  --contents contents --piplite-wheels wheels
 	@echo "open it with: $(BIN)/python -m http.server --directory build/lite"
 
 figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (about 20 minutes)
@@ -70,7 +71,7 @@ figures: .venv/run.stamp ## every figure at paper size, one per claim, and the g
 bench: .venv/run.stamp ## every timing, side by side: benchmarks/README.md and its figures (75 minutes)
 	$(BIN)/python benchmarks
 
-site: .venv/site.stamp ## the website: build/site/index.html, every internal link followed (needs no network to read)
+site: .venv/site.stamp ## the website: build/site/index.html, every link inside and every picture's text checked (needs no network)
 	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/site
 	$(BIN)/python docs/check_links.py build/site
 

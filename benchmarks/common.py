@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything `sedyn.state_evolution` asks for; a start with G_0 = I and |mu| = 1."""
+    """Everything `sedyn.state_evolution` asks for; a start with C_(0,0) = I and |mu| = 1."""
 
     widths: tuple
     deep: tuple

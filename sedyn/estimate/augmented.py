@@ -117,14 +117,14 @@ def augmented_gradient_descent(
     Notes
     -----
     The standard error at step t is that of (estimate - true error of these very weights). With losses l_i, their slopes
-    g_i in the left-out preactivations, what rows owe to their own gradients N_i, and
-    ``B_ab = sum over groups of sum_ii' kappa_ii' a_i b_i'^T``,
+    g_i in the left-out preactivations, what rows owe to their own gradients o_i, and
+    ``[a, b] = sum over groups of sum_ii' cos_ii' a_i b_i'^T``,
 
-    ``stderr^2 = (1/m^2) sum over groups (sum_i (l_i - mean))^2 + max(margin (tr(B_gg B_NN) + tr(B_Ng B_Ng)),
-    echo tr(B_Ng B_Ng)) / (m^2 n)``.
+    ``stderr^2 = (1/m^2) sum over groups (sum_i (l_i - mean))^2 + max(margin (tr [g, g][o, o] + tr [o, g]^2),
+    ratio tr [o, g]^2) / (m^2 n)``.
 
     The first term alone, which treats left-out losses as independent, is too small late in training: two rows move
-    each other's loss. `echo`, 1 to 10 and growing as m / n comes near 1, is how much more leaving out a row changes
+    each other's loss. ``ratio``, 1 to 10 and growing as m / n comes near 1, is how much more leaving out a row changes
     through all other rows; with kinks it is not known and left at 1. The margin of a quarter, growing with the square
     root of n_steps beyond 60, stands for what the reruns leave to chance; it makes coverage what it should be (docs,
     "What is checked").

@@ -11,10 +11,10 @@ S       gradients summed over the steps                                     (q, 
 B       orthonormal basis of the rows of W_1^(0)T, W_1^(1)T, .., over       (K, n)
         features
 c_s     W_1^(s)T in that basis                                              (q, K)
-z       Gaussian directions over the rows, one for each row of the basis    (P, K, m)
-H       mean derivative of S when every U_s moves along c_s: the response   (q, K)
+H       twins over the rows: fresh Gaussian, one for each row of the basis  (P, K, m)
+E       echo: mean derivative of S when every U_s moves along c_s           (q, K)
         in that basis
-D       (Sigma^(-1) X^T S^T / m) - B^T H^T                                  (n, q)
+Psi     (Sigma^(-1) X^T S^T / m) - B^T E^T                                  (n, q)
 ======= =================================================================== ============
 """
 
@@ -81,7 +81,7 @@ class FeatureTests:
         else:
             self.inverse = None
         self._basis = Basis(np.ones(n), float)
-        self._z = np.zeros((0, 0, m), np.float32)
+        self._H = np.zeros((0, 0, m), np.float32)
         self.P, self.S = 0, np.zeros((q, m))
         self._path: list[Array] = []
         self._again: Moving | None = None
@@ -89,7 +89,7 @@ class FeatureTests:
     def begin(self, P: int) -> None:
         """Make ready for P reruns."""
         self.P = P
-        self._z = np.zeros((P, 0, len(self.X)), np.float32)
+        self._H = np.zeros((P, 0, len(self.X)), np.float32)
         self.D = np.zeros((self.q, P, len(self.X)))
 
     def follow(self, first: Array, u: Array) -> None:
@@ -108,7 +108,7 @@ class FeatureTests:
                 )
         c, _ = self._basis.extend(first.T.astype(float), TOLERANCE if self.P else EXACT)
         self._path.append(c)
-        born = len(self._basis) - self._z.shape[1]
+        born = len(self._basis) - self._H.shape[1]
         if born and self.P:
             fresh = self.rng.standard_normal((self.P, born, len(self.X)), np.float32)
             fresh -= fresh.mean(axis=2, keepdims=True)
@@ -117,12 +117,12 @@ class FeatureTests:
                 along = np.matmul(fresh, self.centred) @ (self.inverse / len(self.X)).astype(np.float32)
                 fresh -= np.matmul(along, self.centred.T)
                 room = self.freedom
-            self._z = np.concatenate([self._z, orthonormal(fresh.astype(np.float32), self._z, room)], axis=1)
+            self._H = np.concatenate([self._H, orthonormal(fresh.astype(np.float32), self._H, room)], axis=1)
 
     @property
     def nudges(self) -> Array:
         """What moves the fresh preactivations of every row in this step, (q, P, m), in units of the nudge."""
-        return np.matmul((self.unit * self._path[-1]).astype(np.float32), self._z).swapaxes(0, 1)
+        return np.matmul((self.unit * self._path[-1]).astype(np.float32), self._H).swapaxes(0, 1)
 
     def retrain(self, network: Network, rule: Rule, state: State) -> None:
         """A step of P further runs on the same rows, each nudged where X cannot see it. For a covariance from the same
@@ -147,18 +147,18 @@ class FeatureTests:
             self.D += D / self.unit
 
     def response(self, R: Array | None) -> tuple[Array, Array]:
-        """B^T H^T (n, q), and the covariance (n, q, q) that reruns leave it; exact from responses R (T, T, q, q)."""
+        """B^T E^T (n, q), and the covariance (n, q, q) that reruns leave it; exact from responses R (T, T, q, q)."""
         B, noise = self._basis.combine(np.eye(len(self._basis))), np.zeros((self.q, self.q))
         if R is None:
-            sizes = np.einsum("pkm,pkm->pk", self._z, self._z, dtype=float)
-            each = np.einsum("apm,pkm->pak", self.D, self._z, optimize=True) / sizes[:, None]
-            H = each.mean(axis=0)
-            noise = np.einsum("pak,pbk->ab", each - H, each - H) / (self.P * (self.P - 1) * max(len(B), 1))
+            sizes = np.einsum("pkm,pkm->pk", self._H, self._H, dtype=float)
+            each = np.einsum("apm,pkm->pak", self.D, self._H, optimize=True) / sizes[:, None]
+            E = each.mean(axis=0)
+            noise = np.einsum("pak,pbk->ab", each - E, each - E) / (self.P * (self.P - 1) * max(len(B), 1))
         else:
-            H = np.zeros((self.q, len(B)))
+            E = np.zeros((self.q, len(B)))
             for s, c in enumerate(self._path):
-                H[:, : c.shape[1]] += R[s:, s].sum(axis=0) @ c
-        return B.T @ H.T, np.einsum("kn,kn->n", B, B)[:, None, None] * noise
+                E[:, : c.shape[1]] += R[s:, s].sum(axis=0) @ c
+        return B.T @ E.T, np.einsum("kn,kn->n", B, B)[:, None, None] * noise
 
     def result(self, R: Array | None = None) -> dict[str, Array]:
         """Statistics, p-values and effects, all steps taken together; none where the gradients are all 0, or not
@@ -187,12 +187,12 @@ class FeatureTests:
                 k = self.further
                 each = size[:, None, None] * (moment.T @ v) + (1 + 2 / (k - n - 2)) * np.einsum("la,lb->lab", v, v)
                 covariance += (k - n - 2) / ((k - n - 1) * (k - n - 4)) * each
-        D = v - response
+        Psi = v - response
         root = np.linalg.cholesky(covariance)
-        statistics = np.linalg.solve(root, D[:, :, None])[:, :, 0]
+        statistics = np.linalg.solve(root, Psi[:, :, None])[:, :, 0]
         # along the direction in which the others differ most in units of their noise, freed of this feature's own
         common = np.linalg.cholesky(G)
-        whitened = np.linalg.solve(common, D.T) / np.sqrt(size / m)  # (q, n)
+        whitened = np.linalg.solve(common, Psi.T) / np.sqrt(size / m)  # (q, n)
         shared, own = whitened, np.ones(n)
         if self.inverse is not None:
             correlation = self.inverse / np.sqrt(np.outer(size, size))
@@ -204,7 +204,8 @@ class FeatureTests:
         others = np.linalg.eigh(moments - both - both.swapaxes(1, 2) + each)[1][:, :, -1]
         others *= np.where(others @ main < 0, -1.0, 1.0)[:, None]
         along = np.linalg.solve(common.T, others.T).T
-        effects, stderr = np.einsum("la,la->l", D, along), np.sqrt(np.einsum("la,lab,lb->l", along, covariance, along))
+        effects = np.einsum("la,la->l", Psi, along)
+        stderr = np.sqrt(np.einsum("la,lab,lb->l", along, covariance, along))
         chi = np.square(statistics).sum(axis=1)
         if self.own:
             stderr *= stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)  # so that 1.96 of them cover 95 %

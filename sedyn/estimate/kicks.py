@@ -11,10 +11,10 @@ symbol   name                                                     shape
 Q        basis of S_0, S_1, .. over the m training rows, and of   (K, m)
          what kicks change in them
 L        coordinates of S_t in it                                 (q, K)
-h        Gaussian kicks, one for each row of the basis            (P, K, m)
-dTheta   what kicks L_0 h, L_1 h, .. change in preactivations,    (P, q, m)
+H        twins: Gaussian kicks, one for each row of the basis     (P, K, m)
+dTheta   what kicks L_0 H, L_1 H, .. change in preactivations,    (P, q, m)
 dQ       and in the basis, in units of the kick                   (K, P, m)
-M        memory coefficients: dTheta = M (h + dQ) + what comes    (q, K)
+M        memory coefficients: dTheta = M (H + dQ) + what comes    (q, K)
          from other rows
 kappa    overlaps of rows of one group, the identity without any  (m, m)
 ======== ======================================================== ============
@@ -70,8 +70,8 @@ class KickedMemory:
         self.labels = np.tile(y.astype(np.float32), 1 + P)  # along the rows, whatever the outputs
         self._weights = None if sample_weight is None else np.tile(sample_weight.astype(np.float32), 1 + P)
         self._basis = Basis(np.concatenate([np.full(m, 1 / m), np.full(P * m, 1 / (m * P))]), np.float32)
-        self._h = np.zeros((P, 0, m), np.float32)
-        self._seen = np.zeros((0, P, m), np.float32)  # h + dQ, mixed within groups
+        self._H = np.zeros((P, 0, m), np.float32)
+        self._seen = np.zeros((0, P, m), np.float32)  # H + dQ, mixed within groups
         self._through = np.zeros((0, 0))  # its mean product with h
         start = np.repeat(first.T[None].astype(np.float32), 1 + P, axis=0)  # the run itself, then those with kicks
         self._W = Moving(rule, start, float(np.sqrt(n)))
@@ -114,14 +114,14 @@ class KickedMemory:
             common = rows.mean(axis=2, keepdims=True)
             rows = rows - (common if self.weight is None else common * self.weight.astype(np.float32))
         L, _ = self._basis.extend(rows.reshape(self.q, -1), self.tolerance)
-        if born := len(self._basis) - self._h.shape[1]:
+        if born := len(self._basis) - self._H.shape[1]:
             self._draw(born)
-        S[:, 1:] += np.matmul((KICK * unit * L).astype(np.float32), self._h).swapaxes(0, 1)
+        S[:, 1:] += np.matmul((KICK * unit * L).astype(np.float32), self._H).swapaxes(0, 1)
         G = (S.swapaxes(0, 1).reshape(-1, self.m) @ self.X / self.m).reshape(self._W.now.shape)
         self._W.step(state.t, G + (state.gradient.astype(np.float32) - G[0]))  # the run's own, to the last digit
         self._u = self._preactivations()
         moved = (self._u[1:] - self._u[0]) / KICK
-        own = np.matmul(moved, self._h.swapaxes(1, 2)).astype(float) / self.m
+        own = np.matmul(moved, self._H.swapaxes(1, 2)).astype(float) / self.m
         self._each = np.linalg.solve(self._through.T[None], own.swapaxes(1, 2)).swapaxes(1, 2)
         self._M = self._each.mean(axis=0)
         self.own = self._on_rows(self._M)
@@ -148,13 +148,13 @@ class KickedMemory:
         fresh = self.rng.standard_normal((self.P, born, self.m), np.float32)
         if self.centred or 2 * K + 1 < self.m:
             fresh -= fresh.mean(axis=2, keepdims=True)
-        fresh = orthonormal(fresh, self._h, self.m)
-        self._h = np.concatenate([self._h, fresh], axis=1)
+        fresh = orthonormal(fresh, self._H, self.m)
+        self._H = np.concatenate([self._H, fresh], axis=1)
         changed = self._basis.latest.reshape(born, 1 + self.P, self.m)[:, 1:] + fresh.swapaxes(0, 1)
         changed = self.groups.mix(changed)
         self._seen = np.concatenate([self._seen, changed])
         old, through = K - born, np.empty((K, K))
         through[:old, :old] = self._through
-        through[old:] = np.einsum("kpm,pjm->kj", changed, self._h, optimize=True) / (self.P * self.m)
+        through[old:] = np.einsum("kpm,pjm->kj", changed, self._H, optimize=True) / (self.P * self.m)
         through[:old, old:] = np.einsum("kpm,pjm->kj", self._seen[:old], fresh, optimize=True) / (self.P * self.m)
         self._through = through

@@ -6,10 +6,10 @@ symbol   name                                                     shape
 M^j      memory coefficients at eigenvalue lambda_j               (J, q, K)
 M        their mean: sum_(r<t) rho_(t,r) S_r = M Q                (q, K)
 Q        basis of S_0, S_1, .. over the m training rows           (K, m)
-zeta^j   Gaussian directions, one for each row of the basis       (P, J, K, m)
-D        what S, or what follows from it, changes in a rerun,     (.., P, m)
+H^j      twins: Gaussian rows, one for each row of the basis      (P, J, K, m)
+dS       what S, or what follows from it, changes in a rerun,     (.., P, m)
          in units of the nudge
-H^j      mean derivative of S when every U_s moves by M^j_s       (J, q, K)
+E^j      echo: mean derivative of S when every U_s moves by M^j_s (J, q, K)
 kappa    overlaps of rows of one group, the identity without any  (m, m)
 ======== ======================================================== ============
 """
@@ -35,9 +35,9 @@ class NudgedMemory:
     """The memory in a growing basis of gradients, its responses measured by rerunning all rows with a nudge.
 
     Each of P reruns moves the fresh preactivations of every row by a fraction of what leaving out rows does,
-    sqrt(phi) M zeta, and repeats the row's own recursion: ``Theta = u + NUDGE (sqrt(phi) M zeta + M D)``. By Gaussian
-    integration by parts ``mean D zeta^T / sqrt(phi)`` is H, kinks and all. A gradient is kept together with its reruns
-    as one vector (S, D), in the inner product ``<S, S'> + mean over reruns of <D, D'>``.
+    sqrt(phi) M H, and repeats the row's own recursion: ``Theta = u + NUDGE (sqrt(phi) M H + M dQ)``. By Gaussian
+    integration by parts ``mean dS H^T / sqrt(phi)`` is the echo, kinks and all. A gradient is kept together with its
+    reruns as one vector (S, dS), in the inner product ``<S, S'> + mean over reruns of <dS, dS'>``.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class NudgedMemory:
         self._weights = None if sample_weight is None else np.tile(sample_weight.astype(self.dtype), reruns)
         self._basis = Basis(np.concatenate([np.full(m, 1 / m), np.full(reruns * m, 1 / (m * reruns))]), np.float32)
         self._M = Moving(rule, np.zeros((nodes, q, 0)))
-        self._natural = np.sqrt(self.phi * spectrum.weights * spectrum.nodes)  # of what each zeta^j stands for
-        self._zeta = np.zeros((P, nodes, 0, m), np.float32)  # with rows to spare
-        self._moved = np.zeros((q, (1 + reruns) * m), np.float32)  # M times the basis: M Q, M D
+        self._natural = np.sqrt(self.phi * spectrum.weights * spectrum.nodes)  # of what each H^j stands for
+        self._H = np.zeros((P, nodes, 0, m), np.float32)  # with rows to spare
+        self._moved = np.zeros((q, (1 + reruns) * m), np.float32)  # M times the basis: M Q, M dQ
 
     R = None  # responses of single steps are not known here
     without = None  # what reruns leave to chance is in the margin of the standard error
@@ -102,7 +102,7 @@ class NudgedMemory:
     @property
     def jackknife(self) -> Array | None:
         """The sum over rows of what leaving one out does to a fresh preactivation, (q, q), with its echo in all other
-        rows: phi sum_j weights_j nodes_j M^j M^jT. None with kinks, where the mean square of D grows as 1 / NUDGE."""
+        rows: phi sum_j weights_j nodes_j M^j M^jT. None with kinks, where the mean square of dS grows as 1 / NUDGE."""
         if self.has_kink:
             return None
         M = self._natural[:, None, None] * self._M.now
@@ -118,10 +118,10 @@ class NudgedMemory:
             self._moved[:] = np.nan
             return
         plain = S if batch is None else self.network.gradients(u, self.y, V, self.rule.loss, self.weight)[0]
-        D = self._rerun(u.astype(self.dtype), V.map(lambda W: W.astype(self.dtype))).reshape(self.q, -1, self.m)
-        rows = np.concatenate([S[:, None], (D - plain[:, None]) / NUDGE], axis=1)
+        moved = self._rerun(u.astype(self.dtype), V.map(lambda W: W.astype(self.dtype))).reshape(self.q, -1, self.m)
+        rows = np.concatenate([S[:, None], (moved - plain[:, None]) / NUDGE], axis=1)
         unit, rows = in_units(rows, np.float32)
-        H = unit * self._response(rows[:, 1 : 1 + self.P])
+        E = unit * self._response(rows[:, 1 : 1 + self.P])
         if batch is not None:
             rows[:, 1:] *= batch.astype(np.float32)
         if self.centred:
@@ -135,17 +135,17 @@ class NudgedMemory:
             L = np.full((self.q, len(self._basis)), np.nan)
         born = len(self._basis) - self._M.now.shape[2]  # nothing moves along them yet
         if born:
-            none = np.zeros((len(H), self.q, born))
+            none = np.zeros((len(E), self.q, born))
             self._M.grow(none)
-            H = np.concatenate([H, none], axis=2)
+            E = np.concatenate([E, none], axis=2)
             self._draw(born)
-        self._M.step(t, unit * L / self.phi + self.spectrum.nodes[:, None, None] * H)
+        self._M.step(t, unit * L / self.phi + self.spectrum.nodes[:, None, None] * E)
         self._moved = self._basis.combine(np.einsum("j,jak->ak", self.spectrum.weights, self._M.now))
 
     def _rerun(self, u: Array, V: Small) -> Array:
         """Gradients of all rows in all reruns, (q, P m)."""
         M = (self._natural[:, None, None] * self._M.now).astype(np.float32)
-        fresh = np.matmul(M, self._zeta[:, :, : M.shape[2]]).sum(axis=1).swapaxes(0, 1)  # (q, P, m)
+        fresh = np.matmul(M, self._H[:, :, : M.shape[2]]).sum(axis=1).swapaxes(0, 1)  # (q, P, m)
         moved = self.groups.mix(self._moved[:, self.m :].reshape(self.q, -1, self.m))
         fresh = self.groups.correlate(fresh)
         if self.tests is not None:
@@ -153,17 +153,17 @@ class NudgedMemory:
         theta = u[:, None] + self.dtype(NUDGE) * (fresh + moved).astype(self.dtype)
         return self.network.gradients(theta.reshape(self.q, -1), self.labels, V, self.rule.loss, self._weights)[0]
 
-    def _response(self, D: Array) -> Array:
-        """H (J, q, K), the mean of D zeta^T."""
-        zeta = self._zeta[:, :, : self._M.now.shape[2]]
-        D = self.groups.gather(D).swapaxes(0, 1)[:, None]
-        H = np.matmul(np.ascontiguousarray(D), zeta.swapaxes(2, 3)).sum(axis=0, dtype=float) / (self.P * self.m)
-        return H / np.maximum(self._natural, 1e-30)[:, None, None]
+    def _response(self, dS: Array) -> Array:
+        """E (J, q, K), the mean of dS H^T."""
+        H = self._H[:, :, : self._M.now.shape[2]]
+        dS = self.groups.gather(dS).swapaxes(0, 1)[:, None]
+        E = np.matmul(np.ascontiguousarray(dS), H.swapaxes(2, 3)).sum(axis=0, dtype=float) / (self.P * self.m)
+        return E / np.maximum(self._natural, 1e-30)[:, None, None]
 
     def _draw(self, born: int) -> None:
-        """Directions zeta for those of the basis just born: Gaussian, and orthonormal over the rows while these are
+        """Twins H for those of the basis just born: Gaussian, and orthonormal over the rows while these are
         many, so that a linear S has exactly the right response."""
-        old, K = self._zeta, self._M.now.shape[2]
+        old, K = self._H, self._M.now.shape[2]
         if K > old.shape[2]:
             require_memory(
                 2.0 * old[:, :, :1, :].nbytes * K + 8.0 * self.P * self.m * len(old[0]) * K,
@@ -171,8 +171,8 @@ class NudgedMemory:
                 "lower n_steps, the width or n_reruns, or raise tolerance",
             )
             more = np.zeros((*old.shape[:2], max(min(ROOM, 1 + ROOM_ROWS // self.m), born, K // 4), self.m), np.float32)
-            self._zeta = np.concatenate([old, more], axis=2)
-        known, new = np.split(self._zeta[:, :, :K], [K - born], axis=2)
+            self._H = np.concatenate([old, more], axis=2)
+        known, new = np.split(self._H[:, :, :K], [K - born], axis=2)
         fresh = self.rng.standard_normal(new.shape, np.float32)
         if 2 * K + 1 < self.groups.count:
             fresh -= fresh.mean(axis=3, keepdims=True)

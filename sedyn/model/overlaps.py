@@ -1,16 +1,16 @@
 """Initial overlaps: of the initial weights with each other and with the signal (theory 2, 6).
 
-Features of covariance Sigma are cut into blocks of directions in which their variance lambda_b is constant, W and mu
-into their parts W_b and mu_b there; in rescaled weights sqrt(lambda_b) W_b every block has features of variance 1.
+Features of covariance Sigma are cut into blocks of directions in which their variance lambda_j is constant, W and mu
+into their parts W_j and mu_j there; in rescaled weights sqrt(lambda_j) W_j every block has features of variance 1.
 
 ======== ==================================================== =================
 symbol   name                                                 shape
 ======== ==================================================== =================
-G, c     W_b^T W_b and W_b^T mu_b                             (B, q, q), (B, q, k)
-Sigma_b  mu_b^T mu_b                                          (B, k, k)
-F_0      standard Gaussian coordinates of Z and of U_0 given  (B (k + q), N)
+G, c     W_j^T W_j and W_j^T mu_j                             (B, q, q), (B, q, k)
+mu^T mu  mu_j^T mu_j                                          (B, k, k)
+zeta_0   standard Gaussian coordinates of Z and of U_0 given  (B (k + q), N)
          Z, block by block
-A_0      U_0 = A_0 F_0                                        (q, B (k + q))
+A_0      U_0 = A_0 zeta_0                                     (q, B (k + q))
 ======== ==================================================== =================
 """
 
@@ -49,7 +49,7 @@ class Overlaps(Result):
     Parameters
     ----------
     gram : (q, q)
-        G_0 = W_1^T W_1.
+        C_(0,0) = W_1^T W_1.
     cross : (q,)
         c_0 = W_1^T mu; (q, k) for k signals.
     signal_gram : float
@@ -313,12 +313,12 @@ class Overlaps(Result):
 
     @cached_property
     def loadings(self) -> Array:
-        """A_0 (q, B (k + q)): U_0 = A_0 F_0."""
+        """A_0 (q, B (k + q)): U_0 = A_0 zeta_0."""
         return np.concatenate(self._by_block[1], axis=1)
 
     @cached_property
     def signal_loadings(self) -> Array:
-        """(k, B (k + q)): Z = signal_loadings F_0."""
+        """(k, B (k + q)): Z = signal_loadings zeta_0."""
         q, k = self.cross.shape[1:]
         return np.concatenate([np.hstack([root, np.zeros((k, q))]) for root in self._by_block[0]], axis=1)
 

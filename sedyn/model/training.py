@@ -49,7 +49,7 @@ class Training(Noun):
         What moves the weights in the place of the rule above, in all layers or layer by layer (None: that rule):
         `Adam`, `RMSProp`, `SignDescent`, `Proximal`, `Clip`, or your own `Optimizer`. The first layer is moved in
         variables of order 1, sqrt(n) W_1 and sqrt(n) times its gradient, so that step sizes are O(1) here, too
-        (`sedyn.model.optimizers` has the conversion to PyTorch's numbers). Weight decay is then decoupled, as in AdamW:
+        (theory 10 has the conversion to PyTorch's numbers). Weight decay is then decoupled, as in AdamW:
         weights shrink by the factor ``1 - step_size * weight_decay`` before the step. There is no momentum beside it.
 
     Raises

@@ -1,15 +1,15 @@
 """State evolution: the deterministic prediction of gradient descent at every step (theory 2).
 
-======== ======================================================= ==================
-symbol   name                                                    shape
-======== ======================================================= ==================
-G_0, c_0 initial overlaps W_1^T W_1 and W_1^T mu                 (q, q), (q,)
-C_(t,s)  covariance of fresh preactivations U_t, U_s             (q, q)
-c_t      covariance of U_t and Z = <x, mu>                       (q,)
-P, kappa how much W_1 keeps of its start and takes of mu         (q, q), (q,)
-R_(t,s)  response of the gradient S_t to U_s                     (q, q)
-rho_(t,r) memory: how S_r enters a training preactivation at t   (q, q)
-======== ======================================================= ==================
+============ ================================================== ==================
+symbol       name                                               shape
+============ ================================================== ==================
+C_(0,0), c_0 initial overlaps W_1^T W_1 and W_1^T mu            (q, q), (q,)
+C_(t,s)      covariance of fresh preactivations U_t, U_s        (q, q)
+c_t          covariance of U_t and Z = <x, mu>                  (q,)
+P, kappa     how much W_1 keeps of its start and takes of mu    (q, q), (q,)
+R_(t,s)      response of the gradient S_t to U_s                (q, q)
+rho_(t,r)    memory: how S_r enters a training preactivation    (q, q)
+============ ================================================== ==================
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ class Kernels(Result):
     P : (T+1, q, q)
     kappa : (T+1, q)
         sqrt(n) W_1^(t) = P_t (its start) + kappa_t mu + Gaussian noise, row by row. Where the start has no component
-        in some direction (a singular G_0 - c_0 c_0^T/|mu|^2), P is the one of least norm. Where the first layer has an
-        `Optimizer`, these are coefficients of a regression, and the rest is no Gaussian noise. For several blocks of
+        in some direction (a singular C_(0,0) - c_0 c_0^T/|mu|^2), P is the one of least norm. Where the first layer has
+        an `Optimizer`, these are coefficients of a regression, and the rest is no Gaussian noise. For several blocks of
         features both have an axis of blocks after the first; C and c are then W_1^T Sigma W_1 and W_1^T Sigma mu.
     fluctuation : (T+1, T+1, q, q)
         Covariance of that Gaussian noise, phi rho G rho^T.

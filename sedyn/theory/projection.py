@@ -3,18 +3,18 @@
 No derivative of S is needed: Gaussian integration by parts turns every response into a first moment. Written in the
 columns below, theory 4 is gradient descent itself on N samples of k + q + K features, X = B^T: a preactivation is
 Theta_t = w_t B and a step is w_(t+1) = w_t - eta <S_t, B>. Only the features are special: each new direction of the
-gradients brings one, Q_k / sqrt(phi) + Gc_k, which carries the memory and the fluctuation at once. Where the features
-have several variances lambda_b (theory 6), each brings one for every block of them, with phi_b = m / n_b and a twin of
-its own, and its loadings move by lambda_b <S_t, B>.
+gradients brings one, Q_k / sqrt(phi) + H_k, which carries the memory and the fluctuation at once. Where the features
+have several variances lambda_j (theory 6), each brings one for every block of them, with phi_j = m / n_j and a twin of
+its own, and its loadings move by lambda_j <S_t, B>.
 
 ======== ======================================================= ===========
 symbol   name                                                    shape
 ======== ======================================================= ===========
 <a, b>   mean over the N paths of a b^T
-F_0      Gaussian coordinates of Z and of U_0 given Z            (k + q, N)
+zeta_0   Gaussian coordinates of Z and of U_0 given Z            (k + q, N)
 Q        Gram-Schmidt basis of S_0, S_1, ..                      (K, N)
-Gc       one fresh Gaussian per row of Q (its twin)              (K, N)
-B        columns: F_0, then Q / sqrt(phi) + Gc                   (k+q+K, N)
+H        one fresh Gaussian per row of Q (its twin)              (K, N)
+B        columns: zeta_0, then Q / sqrt(phi) + H                 (k+q+K, N)
 w_t      loadings on them: A_t, then sqrt(phi) M_t               (q, k+q+K)
 ======== ======================================================= ===========
 """
@@ -105,7 +105,7 @@ def descend_on_columns(problem: Problem, columns: Rows, Y: Array, twins, own, *,
     Parameters
     ----------
     columns : Rows
-        F_0 to begin with, (B (k + q), N): the features along the signal and the initial weights, block by block.
+        zeta_0 to begin with, (B (k + q), N): the features along the signal and the initial weights, block by block.
     Y : (N,), or (c, N) of several outputs
         Labels.
     twins : callable (d, t) -> (B d, N) array; or None

@@ -14,8 +14,8 @@ from ..model import Problem, Small, metric_integrals
 class Solution:
     """One randomization of a solver, for t = 0..T' (T' < T only when it diverged or was interrupted).
 
-    U_t = loadings_t F_0 + noise_t G with independent standard Gaussian F_0 (the coordinates of the start) and G, so
-    that C_(t,s) = loadings_t loadings_s^T + noise_t noise_s^T (theory 4: A_t and sqrt(phi) M_t).
+    U_t = loadings_t zeta_0 + noise_t H with independent standard Gaussian zeta_0 (the coordinates of the start) and H,
+    so that C_(t,s) = loadings_t loadings_s^T + noise_t noise_s^T (theory 4: A_t and sqrt(phi) M_t).
     """
 
     train: list[Array]  # squared error, then the metrics

@@ -5,9 +5,9 @@ Beside what `sedyn.responses` keeps:
 ======== ================================================= =================
 symbol   name                                              shape
 ======== ================================================= =================
-A_t      loadings of U_t on F_0: P_t and kappa_t applied   (q, B (k + q))
+A_t      loadings of U_t on zeta_0: P_t, kappa_t applied   (q, B (k + q))
          to the start
-N_t      feature-side Gaussian noise, Cov phi G, per block (q, N)
+nu_t     feature-side Gaussian noise, Cov phi G, per block (q, N)
 ======== ================================================= =================
 """
 
@@ -51,28 +51,28 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
     network, rule, teacher, overlaps, phi, _ = problem
     T, q, along = rule.n_steps, network.widths[0], overlaps.signal_loadings
     known, B = along.shape[1], len(overlaps.variances)
-    xi, F_0 = np.split(gaussian_points(1 + known, n_paths, rng, quasi), [1])
-    Z = along @ F_0
+    xi, zeta_0 = np.split(gaussian_points(1 + known, n_paths, rng, quasi), [1])
+    Z = along @ zeta_0
     Y = label_columns(teacher.labels(Z, xi[0]), network.widths[-1])
     memoryless = np.isinf(phi)
     weights = overlaps.fractions * overlaps.variances
     responses = Responses(rule, q, n_paths, phi, overlaps.variances, weights)
-    spread = np.sqrt(weights * overlaps.variances)  # times sqrt(phi) rho^b: how N moves U, in each block
+    spread = np.sqrt(weights * overlaps.variances)  # times sqrt(phi) rho^j: how nu moves U, in each block
     cholesky = _ExtendedCholesky(T * q)
     normals = np.zeros((B, T * q, n_paths))
-    A = np.zeros((T + 1, q, known))  # U_t = A_t F_0 + noise: the coefficients P_t and kappa_t, applied to the start
+    A = np.zeros((T + 1, q, known))  # U_t = A_t zeta_0 + noise: the coefficients P_t and kappa_t, applied to the start
     A[0] = overlaps.loadings
     variances, signal_pinv = np.repeat(overlaps.variances, known // B), np.linalg.pinv(along @ along.T, hermitian=True)
     S = np.zeros((T, q, n_paths))
     G = np.zeros((T * q, T * q))
-    N = np.zeros((B, T, q, n_paths))
+    nu = np.zeros((B, T, q, n_paths))
     V = Moving(rule, overlaps.small)
     recording = Recording(rule, problem.metrics, Y)
     try:
         for t in range(T + 1):
             step()
-            noise = np.einsum("b,brij,brjn->in", spread, responses.rho_nodes[:, t, :t], N[:, :t], optimize=True)
-            theta = A[t] @ F_0 + noise + responses.memory(t, S)
+            noise = np.einsum("b,brij,brjn->in", spread, responses.rho_nodes[:, t, :t], nu[:, :t], optimize=True)
+            theta = A[t] @ zeta_0 + noise + responses.memory(t, S)
             batch = rule.batch_weights(n_paths, rng)
             S_t, gradients, residual = network.gradients(theta, Y, V.now, rule.loss, batch)
             if not recording.record_step(residual, V.now, A[t]):
@@ -88,8 +88,8 @@ def solve(problem: Problem, *, n_paths, rng, step, quasi=True) -> Solution:
                 normals[:, now] = rng.standard_normal(
                     (B, q, n_paths)
                 )  # step by step: T does not change what came before
-                N[:, t] = np.sqrt(phi) * cholesky.factor[now, : now.stop] @ normals[:, : now.stop]
-            moved = np.einsum("sab,sbk->ak", R_t, A[: t + 1])  # what S_t owes to F_0 through the U_s
+                nu[:, t] = np.sqrt(phi) * cholesky.factor[now, : now.stop] @ normals[:, : now.stop]
+            moved = np.einsum("sab,sbk->ak", R_t, A[: t + 1])  # what S_t owes to zeta_0 through the U_s
             d_t = (S_t @ Z.T / n_paths - moved @ along.T) @ signal_pinv
             A[t + 1] = rule.update(t, 0, A[t], A[max(t - 1, 0)], variances * (moved + d_t @ along))
             V.step(t, gradients.map(lambda g: g / n_paths))

@@ -8,15 +8,15 @@ of the other's basis a Gaussian row of its own, its twin.
 symbol   name                                                    shape
 ======== ======================================================= ==========
 <a, b>   mean over the paths of a side of a b^T
-F        samples: Gaussian twins of the rows of B; the first are (K_B, N)
+zeta     samples: Gaussian twins of the rows of B; the first are (K_B, N)
          coordinates of Z and U_0
 Q        samples: basis of the gradients S_0, S_1, ..            (K_Q, N)
 B        features: basis of sqrt(n) (mu, W_1^(0), W_1^(1), ..)   (K_B, N')
-g        features: Gaussian twins of the rows of Q               (K_Q, N')
+H'       features: Gaussian twins of the rows of Q               (K_Q, N')
 Delta    features: rows of sqrt(n) W_1 now                       (q, N')
 Gamma    features: sqrt(n) times their gradients                 (q, N')
-A, M     <Delta, B> and <Delta, g> / sqrt(phi)                   (q, K)
-L, a     <S, Q> and <S, F>                                       (q, K)
+A, M     <Delta, B> and <Delta, H'> / sqrt(phi)                  (q, K)
+L, a     <S, Q> and <S, zeta>                                    (q, K)
 ======== ======================================================= ==========
 """
 

@@ -11,18 +11,38 @@ import sys
 import threading
 import urllib.request
 import zipfile
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
 import sedyn
+from tests.course import NOTEBOOKS, ROOT
 
-ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build/lite"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OPTIONS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
 
-pytestmark = pytest.mark.minutes
+
+def test_the_copy_holds_the_course_and_none_of_the_answers(tmp_path):
+    spec = spec_from_file_location("lite_contents", ROOT / "docs/lite_contents.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy/old.ipynb").touch()
+    module.copy_course(tmp_path / "copy")
+    copied = {
+        path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()
+    }
+    notebooks = {path.relative_to(ROOT / "notebooks").as_posix() for path in NOTEBOOKS}
+    modules = {f"course/{path.name}" for path in (ROOT / "notebooks/course").glob("*.py")}
+    assert notebooks | modules <= copied and any(name.startswith("claims") for name in copied)
+    assignments = {name for name in copied if name.startswith("assignments/")}
+    students = {f"assignments/student/{path.name}" for path in (ROOT / "notebooks/assignments/student").glob("*.ipynb")}
+    assert len(students) == 4 and assignments == students
+    for name in students:
+        text = (tmp_path / "copy" / name).read_text()
+        assert "BEGIN SOLUTION" not in text and "BEGIN HIDDEN TESTS" not in text, name
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +57,11 @@ def site():
     return SITE
 
 
+@pytest.mark.minutes
 def test_the_site_holds_the_course_and_the_package_as_it_is(site):
-    here = {path.name for path in (ROOT / "notebooks").iterdir() if path.suffix in (".ipynb", ".py")}
-    assert here <= {path.name for path in (site / "files").iterdir()}
+    files = {path.relative_to(site / "files").as_posix() for path in (site / "files").rglob("*") if path.is_file()}
+    assert {path.relative_to(ROOT / "notebooks").as_posix() for path in NOTEBOOKS} <= files
+    assert "course/__init__.py" in files and not any("source" in name or "GUIDE" in name for name in files)
     (release,) = json.loads((site / "pypi/all.json").read_text())["sedyn"]["releases"][sedyn.__version__]
     wheel = site / "pypi" / release["url"]
     assert hashlib.sha256(wheel.read_bytes()).hexdigest() == release["digests"]["sha256"]
@@ -91,6 +113,7 @@ def page(site, tmp_path):
         server.shutdown()
 
 
+@pytest.mark.minutes
 def test_start_here_runs_in_the_browser_to_its_end(page):
     page, address = page
     page.goto(f"{address}/lab/index.html?path=00_start_here.ipynb")

@@ -17,27 +17,12 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync"""
 SETTINGS = {  # of JupyterLab: no question about news, all cells in the page at once
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 
 pytestmark = pytest.mark.minutes  # the server, the browser and a notebook: a minute
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'sedyn[test]'")
-    with sync_api.sync_playwright() as playwright:
-        names = ("chromium", "chromium-browser", "google-chrome", playwright.chromium.executable_path)
-        path = next(filter(None, map(shutil.which, names)), None)
-        if path is None:
-            pytest.skip("needs Chromium: install your system's, or run: python -m playwright install chromium")
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
