@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import matplotlib.pyplot as plt
@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from sedyn import plot
 
 Array = np.ndarray
-Columns = Mapping[str, Sequence | Array]
 
 BLUE, RED, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.45"
 TWO_ERRORS = "Bars are two standard errors of the mean over runs."
@@ -80,7 +79,7 @@ def claim(function: Callable[..., Claim]) -> Callable[..., Claim]:
     return styled
 
 
-def stacked(tables: Mapping[str, Columns], column: str) -> dict[str, list]:
+def stacked(tables: Mapping, column: str) -> dict[str, list]:
     """Tables of equal columns one below the other, the name of each in a column of its own.
 
     Examples

@@ -89,7 +89,7 @@ def degrees_of_freedom(kind: str, problem: tuple, X: Array, y: Array, fitted: Ar
     return np.sum(nudged - fitted, axis=1) / nudge
 
 
-def competitor_run(kind: str, n: int, T: int, rng) -> dict[str, Array]:
+def competitor_run(kind: str, n: int, T: int, rng) -> dict:
     """Each estimate, the true error of these very weights and the share of degrees of freedom, at every step."""
     problem = network, training, weights, teacher, phi = competitor_problem(kind, n, T, rng)
     signal = random_signal(n, rng=rng)

@@ -180,7 +180,7 @@ def write_page(folder) -> Path:
         ("Extensions", [name for name in order if name not in PAPER]),
     ):
         if names:
-            parts += [f"# {title}", *(_section(folder, name, records[name]) for name in names)]
+            parts += [f"## {title}", *(_section(folder, name, records[name]) for name in names)]
     p_values = {name: records[name]["p_values"] for name in order if records[name]["p_values"]}
     if p_values:
         parts.append(_p_values(folder, records, p_values))
@@ -252,7 +252,7 @@ def _section(folder: Path, name: str, record: dict) -> str:
         facts.append("made before data, run time and versions were kept")
     runs = f"{record['n_runs']} runs" + (" of each seed" if len(seeds) > 1 else "")
     parts = [
-        f"## {record['title']}",
+        f"### {record['title']}",
         record["statement"],
         f"![{record['alt']}]({name}.png)",
         f"*{record['bars']}*",
@@ -274,7 +274,7 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
     plt.close(figure)
     test = stats.kstest(every, "uniform")
     text = (
-        f"# All p-values\n\n{len(every)} p-values of {len(p_values)} claims. If theory and runs agree, each is uniform "
+        f"## All p-values\n\n{len(every)} p-values of {len(p_values)} claims. If theory and runs agree, each is uniform "
         "between 0 and 1. Those of one claim and seed may depend on each other: they share runs, a start or a theory; "
         "claims and seeds are independent. A few small ones are due by chance: "
         f"{np.sum(every < 0.01)} are below 0.01, where {0.01 * len(every):.1f} are expected, the least is "
@@ -284,7 +284,7 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
         "coverages, powers) have none."
     )
     tables = [
-        f"## p-values of: {records[name]['title']}\n\n{_table(records[name], 'p_values', 'p-value')}"
+        f"### p-values of: {records[name]['title']}\n\n{_table(records[name], 'p_values', 'p-value')}"
         for name in p_values
     ]
     return "\n\n".join([text, *tables])

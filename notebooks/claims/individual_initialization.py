@@ -50,6 +50,7 @@ def individual_initialization(paper: bool = False, rng=0) -> Claim:
             rows = teacher.sample(round(phi * n), signal, rng=rng)
             test = teacher.sample(4 * n, signal, rng=rng)
             run = linearized_gradient_descent(network, training, weights, *rows, test)
+            assert run.generalization_error is not None
             lazy.append(run.generalization_error[T])
         linearized[i] = np.mean(lazy)
     # one relative error for all starts: each has only a few runs
