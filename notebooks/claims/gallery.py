@@ -274,9 +274,9 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
     plt.close(figure)
     test = stats.kstest(every, "uniform")
     text = (
-        f"## All p-values\n\n{len(every)} p-values of {len(p_values)} claims. If theory and runs agree, each is uniform "
-        "between 0 and 1. Those of one claim and seed may depend on each other: they share runs, a start or a theory; "
-        "claims and seeds are independent. A few small ones are due by chance: "
+        f"## All p-values\n\n{len(every)} p-values of {len(p_values)} claims. If theory and runs agree, each is "
+        "uniform between 0 and 1. Those of one claim and seed may depend on each other: they share runs, a start or a "
+        "theory; claims and seeds are independent. A few small ones are due by chance: "
         f"{np.sum(every < 0.01)} are below 0.01, where {0.01 * len(every):.1f} are expected, the least is "
         f"{_number(every.min())}.\n\n![The share of p-values below p against p, a staircase, and the diagonal of a "
         f"uniform law.](p_values.png)\n\n**Kolmogorov-Smirnov distance to the uniform law: {test.statistic:.3f}, p = "

@@ -1,0 +1,33 @@
+"""Individual initialization: each start has its own prediction."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+import claims
+from claims.testing import labelled, z
+
+module = import_module("claims.individual_initialization")
+
+
+@pytest.mark.minutes
+def test_individual_initialization():
+    """Slope 1 over starts and, for each, its own prediction and no other: chi-square over 8 starts below 26.1 has
+    probability 0.999."""
+    made = claims.individual_initialization()
+    name = "slope of simulation against theory over starts"
+    assert abs(z(made, name, 1)) < 4 and z(made, name, 0) > 8, made
+    assert made.agreement["chi-square per start, own prediction"] < 26.1 / 8, made
+    assert made.agreement["median |z| with the prediction for another start"] > 5, made
+
+
+@pytest.mark.seconds
+def test_the_figure_of_individual_initialization():
+    made = claims.individual_initialization()
+    predicted, simulated, error = labelled(made.figure.axes[0], "one start, mean of its runs")
+    name, own = "slope of simulation against theory over starts", "chi-square per start, own prediction"
+    assert claims.slope(predicted, simulated, error)[:2] == pytest.approx(
+        (made.agreement[name], made.agreement[f"{name}, s.e."])
+    )
+    assert np.mean(((simulated - predicted) / error) ** 2) == pytest.approx(made.agreement[own])
