@@ -247,7 +247,7 @@ def _section(folder: Path, name: str, record: dict) -> str:
         facts.append(f"[data of the figure (CSV)]({name}.csv)")
     facts.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}")
     if seconds:
-        facts.append(f"run time {' + '.join(f'{s:.0f}' for s in seconds)} s")
+        facts.append(f"run time {' + '.join(f'{s:.0f}' for s in seconds)} s by the clock")
     if not record["made"]:
         facts.append("made before data, run time and versions were kept")
     runs = f"{record['n_runs']} runs" + (" of each seed" if len(seeds) > 1 else "")

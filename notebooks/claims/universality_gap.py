@@ -90,6 +90,8 @@ def universality_gap(paper: bool = False, rng=0, executor=None, store=None) -> C
     left.axhline(0, color="0.6", lw=0.8)
     left.set(xlabel="1 / n", ylabel="training error / theory - 1, %", title="lines through 0: gaps fall like 1/n")
     left.locator_params("x", nbins=5)
+    low, high = left.get_ylim()
+    left.set_ylim(low, high + 0.3 * (high - low))
     left.legend(fontsize=8, ncols=2, loc="upper left")
     ends = np.array([kurtosis.min(), kurtosis.max()])
     right.plot(ends, a + b * ends, color="k", lw=1, label="straight line")
