@@ -84,10 +84,10 @@ def individual_initialization(paper: bool = False, rng=0) -> Claim:
             "theory: median |prediction over simulation - 1|": float(np.median(np.abs(predicted / mean - 1))),
         },
         figure,
-        alt="Left, simulated against predicted generalization error, one circle per start with its bar: the circles lie "
-        "along the diagonal over a wide range of errors. Right, prediction over simulation, logarithmic: the circles of "
-        "the theory lie at 1; the squares of lazy training lie off it, most by tens of percent, some by orders of "
-        "magnitude.",
+        alt="Left, simulated against predicted generalization error, one circle per start with its bar: the circles "
+        "lie along the diagonal over a wide range of errors. Right, prediction over simulation, logarithmic: the "
+        "circles of the theory lie at 1; the squares of lazy training lie off it, most by tens of percent, some by "
+        "orders of magnitude.",
         bars="Bars are two standard errors of the mean over runs from one start, of theory and runs together.",
         p_values=p_values,
         data={

@@ -45,6 +45,10 @@ def check_digits(made, sizes):
         assert train < held and abs(left_out - held) < 0.05, made
 
 
+def height(ax, label):
+    return curve(ax, label)[1]
+
+
 @pytest.fixture(scope="module")
 def light():
     return on_threads(claims.classes)
@@ -64,20 +68,20 @@ def test_the_figure_shows_what_was_measured(light):
     for column, name in zip(axes.T, ("gradient descent", "Adam"), strict=False):
         for ax, quantity in zip(column, module.NAMES, strict=True):
             for rows in ("training", "fresh"):
-                line = curve(ax, f"{rows} rows, theory")
+                line = height(ax, f"{rows} rows, theory")
                 (found,) = [each for each in ax.containers if each.get_label() == f"{rows} rows, simulation"]
                 steps, mean = found.lines[0].get_data()
                 gap = np.mean(mean[1:] / line[steps.astype(int)][1:] - 1)
                 assert gap == pytest.approx(light.agreement[f"{name}: relative gap of the {quantity} of {rows} rows"])
     for ax in axes[:, 2:4].flat:  # T = 36
         train, estimate, held = (
-            curve(ax, label) for label in ("training rows", "estimated from them", "held-out rows")
+            height(ax, label) for label in ("training rows", "estimated from them", "held-out rows")
         )
         assert len(held) == 37 and train[-1] < 0.75 * held[-1] and abs(estimate[-1] / held[-1] - 1) < 0.35
     for label in module.ROWS:
-        share = curve(axes[0, 4], label)
+        share = height(axes[0, 4], label)
         assert np.all((0 <= share) & (share <= 1)) and share[-1] > 0.9
-    drawn = np.array([curve(axes[1, 4], name) for name in module.NAMES])  # both sizes, four splits each
+    drawn = np.array([height(axes[1, 4], name) for name in module.NAMES])  # both sizes, four splits each
     squares = [
         np.mean(
             [
