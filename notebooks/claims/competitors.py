@@ -126,8 +126,8 @@ def linear_limits(T: int, phi: float = 1.0, n_points: int = 4000) -> dict[str, A
 @claim
 def competitors(paper: bool = False, rng=0) -> Claim:
     """Gap of the estimate, of leave-one-out and of generalized cross-validation to the true error, against n."""
-    linear, tanh, T = ((100, 200, 400, 800), (50, 100, 200), 30) if paper else ((40, 80, 160), (40, 80), 24)
-    sizes, counts = {"linear": linear, "tanh": tanh}, (40, 32, 24, 16) if paper else (24, 20, 16)
+    linear, tanh, T = ((100, 200, 400), (50, 100, 200), 30) if paper else ((40, 80, 160), (40, 80), 24)
+    sizes, counts = {"linear": linear, "tanh": tanh}, (40, 24, 16) if paper else (24, 20, 16)
     rng, steps = np.random.default_rng(rng), (T // 4, T // 2, T)
     agreement: dict[str, float] = {}
     p_values: dict[str, float] = {}
