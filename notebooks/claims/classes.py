@@ -249,9 +249,8 @@ def classes(paper: bool = False, rng=0, executor=None, store=None) -> Claim:
         figure,
         alt="Cross-entropy and error rate along training. Four panels of three classes, by gradient descent and by "
         "Adam: points of runs on the theory's lines for training and fresh rows. Four panels of digits: the estimate "
-        "follows the held-out curve, a little above it near its least value, the training rows fall far below. Last "
-        "column: shares of right answers against stated probability, and standardised errors against Gaussian "
-        "quantiles.",
+        "follows the held-out curve and ends above it, the training rows fall far below. Last column: shares of "
+        "right answers against stated probability, and standardised errors, most above the Gaussian diagonal.",
         bars="Bars and bands are two standard errors over runs or splits.",
         p_values=p_values,
         data={"three_classes": stacked(curves, "series"), "digits": stacked(digit_curves, "series")},

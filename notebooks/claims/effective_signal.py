@@ -115,9 +115,10 @@ def effective_signal(paper: bool = False, rng=0) -> Claim:
         3 * n_runs,
         agreement,
         figure,
-        alt="Four panels of coefficients along training. What is kept of the starts falls, what is taken from the "
-        "truth rises in size, the covariance of the noise grows; points of regressions lie on the theory's lines. In "
-        "the last, for a cubic link, kappa moves away from 0 only where data are reused.",
+        alt="Four panels of coefficients along training. What each neuron keeps of its own start falls and what it "
+        "takes from the other's rises; what is taken from the truth and the variances of the noise grow. Points of "
+        "regressions lie on the theory's lines. In the last, for a cubic link, kappa moves away from 0 only where "
+        "data are reused.",
         p_values={
             f"all {nine.n_values} coefficients and covariances at T": nine.p_value,
             "cubic link: kappa": agreement_test(kappas, reuse.kappa[steps, 0], reuse.stderr("kappa")[steps, 0]).p_value,

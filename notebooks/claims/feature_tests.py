@@ -213,8 +213,8 @@ def feature_tests(paper: bool = False, rng=0, executor=None, store=None) -> Clai
         figure,
         alt="Left and middle, the share of null features rejected at levels 0.05 and 0.001 for fifteen settings: "
         "points at or near the vertical line of the level, nearly all in the grey band. Right, the share of the "
-        "signal's features found by four methods: the network mostly above least squares, below correlations and the "
-        "debiased Lasso.",
+        "signal's features found by four methods: the network above least squares in about half of the settings, "
+        "below correlations in all but one, and below the debiased Lasso.",
         bars="Bars are two standard errors of the mean over runs; the grey bands are 0.045 to 0.056 and 0.0005 to "
         "0.002.",
         data={

@@ -79,8 +79,8 @@ def hyperparameter_choice(paper: bool = False, rng=0) -> Claim:
         agreement,
         figure,
         alt="Left, estimated against true error of twelve configurations for six problems: points near the diagonal. "
-        "Right, what each choice costs, problem by problem: the chosen configuration near zero, the median one tens "
-        "of percent above the best, the worst more.",
+        "Right, what each choice costs, problem by problem: the chosen configuration lies lowest, near zero, the "
+        "median one about ten percent above the best, the worst far higher.",
         bars="No bars; standard errors of medians in the table are by bootstrap over problems.",
         data={
             "configurations": stacked(

@@ -149,9 +149,9 @@ def other_theories(paper: bool = False, rng=0) -> Claim:
         },
         figure,
         alt="Four panels, two scalings of the width by two errors: the relative miss of four theories against the "
-        "width, both logarithmic. The state evolution lies lowest, at the grey noise of the runs; the linearized "
-        "network comes down to it only with the width under NTK scaling, the infinitely wide one with the width, the "
-        "population limit never.",
+        "width, both logarithmic. The state evolution lies at the grey noise of the runs at every width. The "
+        "linearized network comes down to it only under NTK scaling and only at large width, the infinitely wide one "
+        "at large width, the population limit never.",
         bars="Bars are two standard errors of the root mean square over starts, from the scatter of the runs.",
         p_values=p_values,
         data={"misses": stacked(misses_of, "series")},
