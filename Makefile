@@ -63,7 +63,7 @@ lite: .venv/all.stamp ## the course as a website that runs in the browser alone 
 	  --contents $(CURDIR)/notebooks --piplite-wheels wheels
 	@echo "open it with: $(BIN)/python -m http.server --directory build/lite"
 
-figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (about 20 minutes)
+figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (some 40 minutes)
 	$(BIN)/python -m sedyn run --output figures/main.png
 	$(BIN)/python notebooks/claims figures
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from sedyn import (
     Network,
@@ -89,6 +90,7 @@ def degrees_of_freedom(kind: str, problem: tuple, X: Array, y: Array, fitted: Ar
     return np.sum(nudged - fitted, axis=1) / nudge
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def competitor_run(kind: str, n: int, T: int, rng) -> dict:
     """Each estimate, the true error of these very weights and the share of degrees of freedom, at every step."""
     problem = network, training, weights, teacher, phi = competitor_problem(kind, n, T, rng)

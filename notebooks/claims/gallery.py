@@ -273,8 +273,10 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
     plot.save(figure, folder / "p_values")
     plt.close(figure)
     test = stats.kstest(every, "uniform")
+    claims = f"{len(p_values)} claim{'s' if len(p_values) > 1 else ''}"
+    missing = [name for name, record in records.items() if not record["made"]]
     text = (
-        f"## All p-values\n\n{len(every)} p-values of {len(p_values)} claims. If theory and runs agree, each is "
+        f"## All p-values\n\n{len(every)} p-values of {claims}. If theory and runs agree, each is "
         "uniform between 0 and 1. Those of one claim and seed may depend on each other: they share runs, a start or a "
         "theory; claims and seeds are independent. A few small ones are due by chance: "
         f"{np.sum(every < 0.01)} are below 0.01, where {0.01 * len(every):.1f} are expected, the least is "
@@ -283,6 +285,8 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
         f"{_number(test.pvalue)}**, as if all were independent. Claims without a test of agreement (choices, "
         "coverages, powers) have none."
     )
+    if missing:
+        text += f" Made before p-values were kept, and not among them yet: {', '.join(missing)}."
     tables = [
         f"### p-values of: {records[name]['title']}\n\n{_table(records[name], 'p_values', 'p-value')}"
         for name in p_values

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import claims
-from claims.testing import labelled, z
+from claims.testing import curve, labelled, z
 
 module = import_module("claims.individual_initialization")
 
@@ -31,3 +31,8 @@ def test_the_figure_of_individual_initialization():
         (made.agreement[name], made.agreement[f"{name}, s.e."])
     )
     assert np.mean(((simulated - predicted) / error) ** 2) == pytest.approx(made.agreement[own])
+    ax = made.figure.axes[1]
+    lazy, theory = (curve(ax, label)[1] for label in ("lazy training: linearized at the start", "theory"))
+    shown = np.array(made.data["starts"]["lazy"]) / np.array(made.data["starts"]["runs"])
+    np.testing.assert_allclose(lazy, np.minimum(shown, 1e3))
+    assert np.median(np.abs(lazy - 1)) > 5 * np.median(np.abs(theory - 1)), made
