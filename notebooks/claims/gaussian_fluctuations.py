@@ -71,7 +71,7 @@ def gaussian_fluctuations(paper: bool = False, rng=0) -> Claim:
         "mean and covariance given by the theory.",
         f"{THREE_LAYERS}, n = {n}, T = {T}, {per_run} features of each run",
         n_runs,
-        agreement | {f"least of {len(gaussian)} Kolmogorov-Smirnov p-values": min(gaussian)},
+        agreement | {f"smallest of {len(gaussian)} Kolmogorov-Smirnov p-values": min(gaussian)},
         figure,
         alt="Three panels, at three steps: the ordered standardised weights of three neurons against the quantiles "
         "of the standard Gaussian. All points lie along the diagonal, up to scatter at the two ends.",
