@@ -64,9 +64,9 @@ lite: .venv/all.stamp ## the course as a website that runs in the browser alone 
 	  --contents contents --piplite-wheels wheels
 	@echo "open it with: $(BIN)/python -m http.server --directory build/lite"
 
-figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (about 20 minutes)
+figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (some 40 minutes)
 	$(BIN)/python -m sedyn run --output figures/main.png
-	$(BIN)/python notebooks/claims.py figures
+	$(BIN)/python notebooks/claims figures
 
 bench: .venv/run.stamp ## every timing, side by side: benchmarks/README.md and its figures (75 minutes)
 	$(BIN)/python benchmarks
