@@ -180,11 +180,10 @@ def test_the_install_cell_finds_the_course_or_fetches_it(tmp_path, monkeypatch):
         assert calls == (wanted if fetches else [])
 
 
-def test_every_claim_is_shown_in_a_notebook_and_in_the_gallery():
-    code = "".join(path.read_text() for path in NOTEBOOKS)
+def test_every_claim_is_in_the_gallery_which_the_course_leads_to():
+    assert any("figures/README.md" in path.read_text() for path in NOTEBOOKS)
     gallery = (ROOT / "figures/README.md").read_text()
     for name in claims.CLAIMS:
-        assert f"claims.{name}(" in code or name == "competitors", name  # a notebook does the latter in the open
         assert f"({name}.png)" in gallery and (ROOT / f"figures/{name}.png").exists(), name
 
 
