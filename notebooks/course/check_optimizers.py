@@ -28,10 +28,12 @@ def numbers_of_pytorch(answer):
         return
     if any(close(ratio[i], 1 / 50, 1e-2) for i in wrong[:2] if i < 2):
         raise NotYet("divided by n somewhere; W_1 is Delta over the ROOT of n")
+    if 1 in wrong and close(found[1], 0.3 / 50, 1e-2):
+        raise NotYet(
+            "the threshold: tau times the step size, and W_1 is Delta over the root of n; one of two is missing"
+        )
     if any(close(ratio[i], 50, 1e-2) for i in wrong if i < 2):
         raise NotYet("a number for Delta stands where one for W_1 is asked for")
-    if 1 in wrong and close(found[1], 0.3 / 50, 1e-2):
-        raise NotYet("the threshold of one step has the step size in it")
     if 2 in wrong and close(found[2], 0.01, 1e-2):
         raise NotYet("the other way round: one lr means larger steps of Delta when n grows")
     if 2 in wrong and close(found[2], 0.02, 1e-2):
@@ -132,7 +134,9 @@ def flat_and_gaussian():
     problem = sedyn.Network((3, 1), ("tanh", "identity")), training
     teacher = sedyn.SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.3)
     return [
-        sedyn.state_evolution(*problem, teacher, start, 1.5, n_paths=2**11, n_scrambles=2, rng=26).generalization_error[30]
+        sedyn.state_evolution(*problem, teacher, start, 1.5, n_paths=2**11, n_scrambles=2, rng=26).generalization_error[
+            30
+        ]
         for start in starts
     ]
 
