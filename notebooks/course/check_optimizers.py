@@ -29,9 +29,7 @@ def numbers_of_pytorch(answer):
     if any(close(ratio[i], 1 / 50, 1e-2) for i in wrong[:2] if i < 2):
         raise NotYet("divided by n somewhere; W_1 is Delta over the ROOT of n")
     if 1 in wrong and close(found[1], 0.3 / 50, 1e-2):
-        raise NotYet(
-            "the threshold: tau times the step size, and W_1 is Delta over the root of n; one of two is missing"
-        )
+        raise NotYet("the threshold: tau times the step size, and W_1 is Delta over the root of n; one is missing")
     if any(close(ratio[i], 50, 1e-2) for i in wrong if i < 2):
         raise NotYet("a number for Delta stands where one for W_1 is asked for")
     if 2 in wrong and close(found[2], 0.01, 1e-2):
