@@ -75,9 +75,9 @@ def deep_concentration(paper: bool = False, rng=0) -> Claim:
         measured("slope of log sd against log n", b, b_error)
         | {f"largest |z| of the {len(z)} mean deep weights, n = {sizes[-1]}": float(np.abs(z).max())},
         figure,
-        alt="Left, three deep weights along training: the theory's line, a wide band of 80 % of the runs at the "
-        "least n and a narrow band at the largest. Right, the standard deviation over runs against n, both "
-        "logarithmic: points on a straight line of slope about -1/2.",
+        alt="Left, three deep weights along training: the theory's lines, a band of 80 % of the runs at the least n "
+        "around each, and one at the largest n hardly wider than the line. Right, the standard deviation over runs "
+        "against n, both logarithmic: points on a straight line of slope about -1/2.",
         bars="Left, bands hold 80 % of the runs, at the least and the largest n. Right, bars are two standard "
         "errors, by bootstrap over runs.",
         p_values={
