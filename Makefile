@@ -72,6 +72,7 @@ bench: .venv/run.stamp ## every timing, side by side: benchmarks/README.md and i
 	$(BIN)/python benchmarks
 
 site: .venv/site.stamp ## the website: build/site/index.html, every link inside and every picture's text checked (needs no network)
+	rm -rf build/site
 	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/site
 	$(BIN)/python docs/check_links.py build/site
 
