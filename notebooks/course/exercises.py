@@ -67,7 +67,7 @@ def verdict(key: str, answer: object) -> tuple[bool, str]:
     try:
         said = task.check(answer)
     except NotYet as wrong:
-        return False, f"not yet: {wrong}"
+        return False, str(wrong) if str(wrong).startswith("not answered") else f"not yet: {wrong}"
     except Exception as error:  # whatever a reader's function does
         return False, f"not yet: with this answer the check ends in {type(error).__name__}: {error}"
     return True, f"right{': ' + said if isinstance(said, str) else ''}"
