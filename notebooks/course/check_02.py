@@ -53,7 +53,7 @@ def covariance_of_the_noise(answer):
 
     truth, found = covariance(), function(answer)(rho.copy(), G.copy(), phi)
     if found is None:
-        raise NotYet("not answered yet, the function returns nothing")
+        raise NotYet("not answered yet: the function returns nothing")
     found = numbers(found, *truth.shape, what="F")
     scale = np.abs(truth).max()
 

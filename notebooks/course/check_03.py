@@ -22,7 +22,7 @@ def start(answer):
         C_00, c_0 = np.outer(along, along) + root @ root.T, norm * along
         A = call(C_00.copy(), c_0.copy(), norm)
         if A is None:
-            raise NotYet("the function returns nothing yet")
+            raise NotYet("not answered yet: the function returns nothing")
         A = numbers(A, q, q + 1, what="A_0")
         first, square = A[:, 0], A @ A.T
         if close(first, c_0, 1e-3, 1e-6) and norm != 1:
@@ -59,7 +59,7 @@ def step(answer):
         A, M, S, F, Q, H, eta, _ = problem = step_problem(phi, seed)
         found = call(*(part.copy() if isinstance(part, np.ndarray) else part for part in problem))
         if found is None:
-            raise NotYet("the function returns nothing yet")
+            raise NotYet("not answered yet: the function returns nothing")
         if not (isinstance(found, (tuple, list)) and len(found) == 2):
             raise NotYet("two things are wanted: return A, M")
         new_A, new_M = numbers(found[0], 2, 3, what="A"), numbers(found[1], 2, 4, what="M")
@@ -110,7 +110,7 @@ def fresh_covariance(answer):
     for phi in (1.5, 3.0):
         found = call(A.copy(), M.copy(), phi)
         if found is None:
-            raise NotYet("the function returns nothing yet")
+            raise NotYet("not answered yet: the function returns nothing")
         if np.shape(found) != (2, 2):
             raise NotYet(f"the shape is {np.shape(found)}, it should be (q, q)")
         found, known, made = numbers(found, 2, 2), A @ A.T, M @ M.T
@@ -144,7 +144,7 @@ def take_part(answer):
         S = rng.standard_normal((2, 2**13)) + 3
         one, two = (call(S.copy(), b, stream) for stream in rng.spawn(2))
         if one is None or two is None:
-            raise NotYet("the function returns nothing yet")
+            raise NotYet("not answered yet: the function returns nothing")
         if np.shape(one) != S.shape or np.shape(two) != S.shape:
             raise NotYet(f"the shape is {np.shape(one)}, it should be that of S")
         one, two = (numbers(part, *S.shape, what="the result") / S for part in (one, two))

@@ -28,7 +28,7 @@ def cautious(answer):
     def said(estimated, bars):
         step = function(answer)(estimated.copy(), bars.copy())
         if step is None:
-            raise NotYet("not answered: the function returns nothing yet")
+            raise NotYet("not answered yet: the function returns nothing")
         return number(step, "the step")
 
     if isinstance(answer, (int, float, np.number)):
@@ -58,7 +58,7 @@ def group_left_out(answer):
     u, N = rng.standard_normal((2, m, q))
     said = function(answer)(u.copy(), N.copy(), X.copy(), groups.copy())
     if said is None:
-        raise NotYet("not answered: the function returns nothing yet")
+        raise NotYet("not answered yet: the function returns nothing")
     found = numbers(said, m, q, what="what the function returns")
     everybody = X @ X.T / n
     overlap = everybody * (groups[:, None] == groups)

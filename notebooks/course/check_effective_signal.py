@@ -66,7 +66,7 @@ def overlap(answer):
     def found(P, kappa):
         values = function(answer)(P.copy(), kappa.copy(), CROSS.copy(), NORM2)
         if values is None:
-            raise NotYet("not answered: the function returns nothing")
+            raise NotYet("not answered yet: the function returns nothing")
         return np.asarray(values, float)
 
     ours = found(P, kappa)

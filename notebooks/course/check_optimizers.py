@@ -101,7 +101,7 @@ def share_of_zeros(answer):
 
     found = [function(answer)(*case) for case in cases]
     if any(value is None for value in found):
-        raise NotYet("not answered: the function returns nothing")
+        raise NotYet("not answered yet: the function returns nothing")
     answers = [number(value, what="the share") for value in found]
     if same(lambda v, s, a: stats.chi2.cdf((s * a) ** 2 / v, 1)):
         return

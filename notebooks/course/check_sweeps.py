@@ -91,7 +91,7 @@ def what_is_run(answer):
     for key, (right, why) in WHY.items():
         value = given.get(key)
         if value is None:
-            raise NotYet(f"({key}) is not answered yet")
+            raise NotYet(f"not answered yet: ({key})")
         error = isinstance(value, str) and "error" in value.lower()
         if not (error if right == "error" else not error and number(value, f"({key})") == right):
             raise NotYet(f"({key}): {why}")

@@ -36,7 +36,7 @@ WRONG = [
     ("1", 0.2, "20 times as fast"),
     ("1", 0.005, "0.5 of the pace"),
     ("1", -0.01, "positive"),
-    ("2", lambda f, y: None, "nothing yet"),
+    ("2", lambda f, y: None, "returns nothing"),
     ("2", lambda f, y: np.tanh(y - f), "derivative in y"),
     ("2", lambda f, y: np.log(np.cosh(f - y)), "the loss itself"),
     ("2", lambda f, y: f - y, "squared loss"),

@@ -79,7 +79,7 @@ def test_what_is_run(answer):
         ("c", 1000, "stands"),
         ("d", "an error", "where it runs"),
         ("e", 0, "which value"),
-        ("c", None, "(c) is not answered"),
+        ("c", None, "not answered yet: (c)"),
         ("c", "few", "made of numbers"),
     ],
 )
