@@ -27,7 +27,9 @@ def z_score_by_hand(answer):
     if close(value, -z, 6e-3):
         raise NotYet("the sign is reversed; z is simulation minus theory")
     if close(value, difference / np.hypot(TEN_RUNS.std() / np.sqrt(len(TEN_RUNS)), STDERR), 6e-3):
-        raise NotYet("almost; the standard deviation of a sample divides by 9, not by 10: ddof=1")
+        raise NotYet(
+            "almost; the standard deviation of a sample divides by 9, not by 10: ddof=1 (and give z with three digits)"
+        )
     if close(value, difference / np.hypot(spread, STDERR), 6e-3):
         raise NotYet("you divided by the spread of ONE run; the mean of 10 runs is sqrt(10) times more certain")
     if close(value, difference / mean_stderr, 6e-3):

@@ -14,7 +14,7 @@ ETA, PHI = 0.3, 1.5
 @exercise(
     "01.1",
     "Put r = t = 0 into the recursion of the memory. Which of its terms are there?",
-    "A sample sees its own push through |x|^2 / m, and |x|^2 is about n.",
+    "A row sees its own push through |x|^2 / m, and |x|^2 is about n.",
 )
 def first_kick(answer):
     if np.shape(answer) == (2, 2):  # the whole block rho_(1,0)
@@ -26,11 +26,13 @@ def first_kick(answer):
     if close(value, -ETA / PHI):
         return
     if close(value, ETA / PHI):
-        raise NotYet("the size is right, the sign is not: gradient DESCENT moves the sample against its gradient")
+        raise NotYet(
+            "the size is right, the sign is not: gradient DESCENT moves the row's preactivation against its gradient"
+        )
     if close(abs(value), ETA):
         raise NotYet("|x|^2 / m is n / m = 1 / phi, not 1")
     if close(abs(value), ETA * PHI):
-        raise NotYet("phi is m / n, and the kick is divided by it: few samples per feature, strong memory")
+        raise NotYet("phi is m / n, and the kick is divided by it: few rows per feature, strong memory")
     raise NotYet("put r = t = 0 into the recursion of the memory (the sum is empty)")
 
 

@@ -43,8 +43,10 @@ def start(answer):
 def step_problem(phi, seed):
     """Arrays in general position, so that no two wrong steps look alike."""
     rng = np.random.default_rng(seed)
-    A, M, S, F, Q, H = (rng.standard_normal(shape) for shape in ((2, 3), (2, 4), (2, 50), (3, 50), (4, 50), (4, 50)))
-    return A, M, S, F, Q, H, 0.3, phi
+    A, M, S, zeta_0, Q, H = (
+        rng.standard_normal(shape) for shape in ((2, 3), (2, 4), (2, 50), (3, 50), (4, 50), (4, 50))
+    )
+    return A, M, S, zeta_0, Q, H, 0.3, phi
 
 
 @exercise(
@@ -56,7 +58,7 @@ def step_problem(phi, seed):
 def step(answer):
     call = function(answer)
     for phi, seed in ((1.7, 32), (4.0, 33)):
-        A, M, S, F, Q, H, eta, _ = problem = step_problem(phi, seed)
+        A, M, S, zeta_0, Q, H, eta, _ = problem = step_problem(phi, seed)
         found = call(*(part.copy() if isinstance(part, np.ndarray) else part for part in problem))
         if found is None:
             raise NotYet("not answered yet: the function returns nothing")
@@ -64,15 +66,15 @@ def step(answer):
             raise NotYet("two things are wanted: return A, M")
         new_A, new_M = numbers(found[0], 2, 3, what="A"), numbers(found[1], 2, 4, what="M")
         N, root = S.shape[1], np.sqrt(phi)
-        SF, SQ, SH = (_inner(S, rows) for rows in (F, Q, H))
+        S_zeta, SQ, SH = (_inner(S, rows) for rows in (zeta_0, Q, H))
         if close(new_A, A, 1e-6) and close(new_M, M, 1e-6):
             raise NotYet("nothing has moved")
-        if close(new_A, A + eta * SF, 1e-3, 1e-5):
+        if close(new_A, A + eta * S_zeta, 1e-3, 1e-5):
             raise NotYet("A goes uphill: gradient DESCENT subtracts")
-        if close(new_A, A - eta * N * SF, 1e-3, 1e-4):
+        if close(new_A, A - eta * N * S_zeta, 1e-3, 1e-4):
             raise NotYet("A moves N times too far: the gradient is a mean over the paths, not a sum")
-        if not close(new_A, A - eta * SF, 1e-3, 1e-5):
-            raise NotYet("A is wrong: each of its columns takes the step (03.1), and the rows see F there")
+        if not close(new_A, A - eta * S_zeta, 1e-3, 1e-5):
+            raise NotYet("A is wrong: each of its columns takes the step (03.1), and the rows see zeta_0 there")
         wrong = {
             "M lacks the twins: the later gradients react to the direction through what a fresh row sees of it, H": SQ
             / phi,
@@ -101,8 +103,8 @@ def step(answer):
 
 @exercise(
     "03.3",
-    "A fresh row sees U = A F + sqrt(phi) M H. All rows of F and H are independent, with mean 0 and variance 1.",
-    "The covariance of A F is A A^T. What is that of (sqrt(phi) M) H?",
+    "A fresh row sees U = A zeta_0 + sqrt(phi) M H. All rows of zeta_0 and H are independent, of mean 0, variance 1.",
+    "The covariance of A zeta_0 is A A^T. What is that of (sqrt(phi) M) H?",
 )
 def fresh_covariance(answer):
     call = function(answer)
@@ -123,13 +125,14 @@ def fresh_covariance(answer):
             "U contains sqrt(phi) M H; its covariance contains sqrt(phi) twice": known + np.sqrt(phi) * made,
             "that includes M Q, which only training rows see; a fresh row does not meet itself": known
             + (phi + 1) * made,
+            "sqrt(phi) M enters the covariance twice: its square has the factor phi, not phi^2": known + phi**2 * made,
             "|v| = 1, but the coordinate along v is sqrt(phi) M, not M": known + made,
-            "F is there as well: A A^T is missing": phi * made,
+            "zeta_0 is there as well: A A^T is missing": phi * made,
         }
         for message, value in wrong.items():
             if close(found, value, 1e-3, 1e-4):
                 raise NotYet(message)
-        raise NotYet("F and the twins are independent standard Gaussians: what is the covariance of U?")
+        raise NotYet("zeta_0 and the twins are independent standard Gaussians: what is the covariance of U?")
 
 
 @exercise(
@@ -149,8 +152,8 @@ def take_part(answer):
             raise NotYet(f"the shape is {np.shape(one)}, it should be that of S")
         one, two = (numbers(part, *S.shape, what="the result") / S for part in (one, two))
         there = np.abs(one) > 1e-6
-        if there.all() and close(one, 1):
-            raise NotYet("every row takes part; only a share b should")
+        if there.all():
+            raise NotYet("every row takes part; only a share b should, drawn anew at every step")
         if not there.any():
             raise NotYet("no row takes part")
         if np.array_equal(one, two):

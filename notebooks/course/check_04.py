@@ -12,7 +12,7 @@ from .exercises import NotYet, close, exercise, function, number, numbers
 @exercise(
     "04.1",
     "Take the predicted mean away first; mind that features are rows, so P acts from the right, transposed.",
-    "If F = L L^T, then L^(-1) times a column of noise is a column of independent standard Gaussians.",
+    "With root = np.linalg.cholesky(F), root^(-1) times a column of noise has independent standard entries.",
 )
 def whiten(answer):
     call = function(answer)
@@ -56,6 +56,8 @@ def whiten(answer):
 def exponents(answer):
     if isinstance(answer, dict):
         answer = list(answer.values())
+    if np.shape(answer) == (2, 2):  # one row for deep weights, one for the first layer
+        answer = np.ravel(answer)
     found, truth = numbers(answer, 4, what="the answer (four exponents)"), np.array([0.5, 0, 0.5, 0.5])
     if close(found, truth, atol=1e-3):
         return "sd / size falls like n^(-1/2) for deep weights, and not at all in the first layer"

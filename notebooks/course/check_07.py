@@ -73,12 +73,13 @@ def group_left_out(answer):
         (u - N - overlap @ N, "row i is taken away twice: it is a member of its group already"),
         (u - everybody @ N, "rows of other groups stay in: count the overlaps within a group alone"),
         (u - (groups[:, None] == groups) @ N, "a mate counts by its overlap with row i, not fully"),
+        (u - overlap @ N / 3, "a sum over the mates is taken away, not their mean"),
         (u - overlap @ N * n, "the overlap is the inner product divided by n"),
     ]
     for wrong, message in mistakes:
         if close(found, wrong, 1e-3, 1e-5):
             raise NotYet(message)
-    raise NotYet("from u_i take the sum over the mates j of i of kappa_ij N_j; N has the shape (m, q) of u")
+    raise NotYet("from u_i take the sum over the mates j of i of cos_ij N_j; N has the shape (m, q) of u")
 
 
 @cache

@@ -28,6 +28,8 @@ def row_by_row(W, W_0, mu, P, kappa, F):
 RIGHT = {
     "04.1": [by_cholesky, by_symmetric_root, row_by_row],
     "04.2": [
+        [[0.5, 0], [0.5, 0.5]],
+        {"deep": (0.5, 0), "first": (0.5, 0.5)},
         [0.5, 0, 0.5, 0.5],
         np.array([[0.5], [0], [0.5], [0.5]], np.float32),
         {"a": 0.5, "b": 0, "c": np.array([0.5])[0], "d": 1 / 2},
@@ -73,6 +75,7 @@ WRONG = [
     ("04.2", [0, 0, 0, 0], "look again"),
     ("04.2", 0.0, "shape"),
     ("04.2", [0.5, 0, 0.5], "shape"),
+    ("04.2", [[0.5, 0.5], [0, 0.5]], "look again"),
     ("04.2", dict.fromkeys("abcd"), "not yet"),
     ("04.3", 0.4, "TRAINING"),
     ("04.3", 0.0, "too small"),

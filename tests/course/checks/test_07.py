@@ -22,12 +22,12 @@ def by_flatnonzero(estimated, stderr):
     return np.flatnonzero(estimated <= min(estimated) + stderr[np.argmin(estimated)])[:1]
 
 
-def kappa(X, groups):
+def overlaps(X, groups):
     return X @ X.T / X.shape[1] * (groups[:, None] == groups[None, :])
 
 
 def left_out(u, N, X, groups):
-    return u - kappa(X, groups) @ N
+    return u - overlaps(X, groups) @ N
 
 
 def left_out_by_loops(u, N, X, groups):
@@ -64,12 +64,13 @@ WRONG = [
     ("07.1", 4, "function is wanted"),
     ("07.2", lambda u, N, X, g: u, "nothing has been taken"),
     ("07.2", lambda u, N, X, g: u - N, "mates stay in"),
-    ("07.2", lambda u, N, X, g: u + kappa(X, g) @ N, "sign"),
-    ("07.2", lambda u, N, X, g: u - N - kappa(X, g) @ N, "twice"),
-    ("07.2", lambda u, N, X, g: u - (kappa(X, g) - np.eye(len(u))) @ N, "overlap 1"),
+    ("07.2", lambda u, N, X, g: u + overlaps(X, g) @ N, "sign"),
+    ("07.2", lambda u, N, X, g: u - overlaps(X, g) @ N / 3, "not their mean"),
+    ("07.2", lambda u, N, X, g: u - N - overlaps(X, g) @ N, "twice"),
+    ("07.2", lambda u, N, X, g: u - (overlaps(X, g) - np.eye(len(u))) @ N, "overlap 1"),
     ("07.2", lambda u, N, X, g: u - X @ X.T @ N / X.shape[1], "other groups"),
     ("07.2", lambda u, N, X, g: u - (g[:, None] == g) @ N, "not fully"),
-    ("07.2", lambda u, N, X, g: u - kappa(X, g) @ N * X.shape[1], "divided by n"),
+    ("07.2", lambda u, N, X, g: u - overlaps(X, g) @ N * X.shape[1], "divided by n"),
     ("07.2", lambda u, N, X, g: np.zeros_like(u), "sum over the mates"),
     ("07.2", lambda u, N, X, g: left_out(u, N, X, g).T, "shape"),
     ("07.3", 0.1955, "independent"),
