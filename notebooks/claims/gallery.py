@@ -277,13 +277,15 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
     missing = [name for name, record in records.items() if not record["made"]]
     text = (
         f"## All p-values\n\n{len(every)} p-values of {claims}. If theory and runs agree, each is "
-        "uniform between 0 and 1. Those of one claim and seed may depend on each other: they share runs, a start or a "
-        "theory; claims and seeds are independent. A few small ones are due by chance: "
+        "uniform between 0 and 1, and leans to 1 where the theory's own standard error is not small beside that of the "
+        "runs (`sedyn.agreement_test`). Those of one claim and seed may depend on each other: they share runs, a start "
+        "or a theory, so that several near 0 or near 1 may be one chance event; claims and seeds are independent. "
+        "A few small ones are due by chance: "
         f"{np.sum(every < 0.01)} are below 0.01, where {0.01 * len(every):.1f} are expected, the least is "
         f"{_number(every.min())}.\n\n![The share of p-values below p against p, a staircase, and the diagonal of a "
         f"uniform law.](p_values.png)\n\n**Kolmogorov-Smirnov distance to the uniform law: {test.statistic:.3f}, p = "
-        f"{_number(test.pvalue)}**, as if all were independent. Claims without a test of agreement (choices, "
-        "coverages, powers) have none."
+        f"{_number(test.pvalue)}**, as if all were independent, which they are not: of few claims it says little. "
+        "Claims without a test of agreement (choices, coverages, powers) have none."
     )
     if missing:
         text += f" Made before p-values were kept, and not among them yet: {', '.join(missing)}."

@@ -133,7 +133,8 @@ def stopping_phase_diagram(paper: bool = False, rng=0, executor=None, store=None
         "rows, to the last step beyond a white line; the least error grows with the noise. Circles of runs have "
         "nearly the colour of the map around them. Third panel: z-scores of runs against theory, nearly all in the "
         "grey band.",
-        bars="The grey band is z from -2 to 2; standard errors are over runs, with the theory's own.",
+        bars="The grey band is z from -2 to 2; standard errors are over runs, with the theory's own, which is widened "
+        "for being known from two scramblings alone: most |z| are smaller than those of Gaussian numbers.",
         p_values=p_values,
         data={
             "theory": {

@@ -79,7 +79,7 @@ def group_left_out(answer):
     for wrong, message in mistakes:
         if close(found, wrong, 1e-3, 1e-5):
             raise NotYet(message)
-    raise NotYet("from u_i take the sum over the mates j of i of cos_ij N_j; N has the shape (m, q) of u")
+    raise NotYet("from u_i take the sum over the mates j of i of cos_ij o_j; o has the shape (m, q) of u")
 
 
 @cache
