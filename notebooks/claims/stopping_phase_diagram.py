@@ -39,7 +39,7 @@ def phase_problem(noise: float, n_steps: int) -> tuple[Network, Training, Single
 def phase_theory(aspect_ratio: float, noise: float, n_steps: int, n_paths: int, rng) -> dict:
     """Predicted generalization error at every step, its standard error, and the best stopping time and error."""
     problem = phase_problem(noise, n_steps)
-    theory = state_evolution(*problem, aspect_ratio, n_paths=n_paths, n_scrambles=2, tolerance=1e-2, rng=rng)
+    theory = state_evolution(*problem, aspect_ratio, n_paths=n_paths, n_scrambles=4, tolerance=1e-2, rng=rng)
     curve, best = theory.generalization_error, int(np.argmin(theory.generalization_error))
     stderr = theory.stderr.generalization_error
     return {"best_step": best, "best_error": curve[best], "curve": curve, "stderr": stderr}
@@ -133,8 +133,7 @@ def stopping_phase_diagram(paper: bool = False, rng=0, executor=None, store=None
         "rows, to the last step beyond a white line; the least error grows with the noise. Circles of runs have "
         "nearly the colour of the map around them. Third panel: z-scores of runs against theory, nearly all in the "
         "grey band.",
-        bars="The grey band is z from -2 to 2; standard errors are over runs, with the theory's own, which is widened "
-        "for being known from two scramblings alone: most |z| are smaller than those of Gaussian numbers.",
+        bars="The grey band is z from -2 to 2; standard errors are over runs, with the theory's own.",
         p_values=p_values,
         data={
             "theory": {
