@@ -101,6 +101,7 @@ def judge_alone(result: str, one: Submission, *arguments) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # warnings of answers
     adopt_orphans()
+    os.environ["OMP_NUM_THREADS"] = "1"  # the other cores have their own notebooks
     with contextlib.suppress(Exception):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # die with the scheduler (Linux)
     with contextlib.suppress(Exception):
