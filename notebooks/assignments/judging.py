@@ -448,7 +448,7 @@ class Judge:
                 )
                 self.close()
         for step in steps:  # a helper may stand further below
-            if outcome.get(step.name, "").startswith("NameError") and self.box:
+            if "NameError: name" in outcome.get(step.name, "") and self.box:
                 with contextlib.suppress(Lost):
                     outcome[step.name] = shorten(self.check(step, remotes))
         return outcome

@@ -78,7 +78,7 @@ def functions(code: str) -> dict[str, str]:
         body = parsed(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return dict.fromkeys(re.findall(r"^(?:async +)?def +(\w+)", code, re.M), "")
-    found = {}
+    found: dict[str, str] = {}
     for node in body:
         body += [child for name in ("body", "orelse", "handlers") for child in inside(node, name)]
         names = [node.name] if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else []
