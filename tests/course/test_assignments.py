@@ -377,6 +377,7 @@ def test_solutions_get_full_marks_from_the_grader_and_blank_notebooks_none(tmp_p
         assert row.exercise
         assert row.points == (row.out_of if row.student == "ada" else 0), row
         assert row.student == "ada" or "not answered" in row.message
+    assert (tmp_path / "written_answers.md").read_text().count("> (not answered)") >= len(SOURCES)
 
 
 # ---- nbgrader

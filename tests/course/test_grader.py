@@ -394,6 +394,14 @@ def test_written_answers_cannot_pass_for_another_students(graded):
     assert lines.count("### ada") == 1 and "> ### ada" in lines
 
 
+def test_the_table_of_a_class_shows_remarks_on_files_alone():
+    rows = [grades.Row(f"s{k}", FIRST, "1.1", 0, 5, "gradients-1: not answered") for k in range(60)]
+    assert grades.table(rows).count("not answered") == 60
+    rows += [grades.Row(f"s{k}", FIRST, "", 0, 0, "cell memory-1 is missing") for k in range(60)]
+    text = grades.table(rows)
+    assert "not answered" not in text and text.count("is missing") == 60 and "see grades.csv" in text
+
+
 def test_what_is_graded_stays_and_what_changes_is_graded_anew(graded):
     graded({"ada.ipynb": 1, "bob.ipynb": 1})
     salt = (graded.folder / ".grading" / "salt").read_text()
