@@ -248,7 +248,7 @@ GAMED = [  # (exercise, the first answer cell with some text replaced, what the 
     ("2.2", [["\"rab,rsbcn->sacn\", rho_t, D", "\"rab,rsbcn->sacn\", np.where(np.arange(len(rho_t))[:, None, None] < len(rho_t) - 2, 0, rho_t), D"]], "20 steps"),  # noqa: E501
     ("2.5", [["P[t + 1], kappa[t + 1]", "P[t + 1 if t < 6 else 0], kappa[t + 1]"]], "off"),
     ("2.5", [["T, q = training", "rng = np.random.default_rng(5)\n    T, q = training"]], "every seed"),
-    ("3.4", [["np.where(rng.random(shape) < p", "np.where(neighbours(rng, shape) < p"]], "depend on each other"),
+    ("3.4", [["np.where(rng.random(shape) < p", "np.where(neighbours(rng, shape) < p"]], "depend on|off the"),
     ("4.4", [["    return best", "    return best | {\"error\": 1.65, \"stderr\": 0.4}"]], "a promise must follow the data"),  # noqa: E501
     ("4.5", [["label=\"best step\"", "label=\"cautious\""]], "has the name"),
     ("4.5", [["label=\"estimated\"", "label=\"training \""], ["label=\"training\")", "label=\"estimated\")"]], "has the name"),  # noqa: E501
@@ -290,7 +290,7 @@ def test_answers_that_play_the_checks_do_not_pass_and_other_styles_do(name):
             messages.append(run_here(reading.Step(check, "check", cell_of(source, check).source), given.names))
         if says:
             assert any(m.startswith("AssertionError") or number == "2.2" for m in messages), (number, edits, messages)
-            assert any(says[0] in m for m in messages if m), (number, edits, messages)
+            assert any(re.search(says[0], m) for m in messages if m), (number, edits, messages)
         else:
             assert not any(messages), (number, edits, messages)
 
