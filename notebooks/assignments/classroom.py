@@ -141,9 +141,11 @@ leaves as it is, and says so. A `grades.csv` that you have changed is set aside 
 **What the grader repairs.** It puts back every given cell, with the hidden tests, whatever the student did to it.
 Before each check, given names (`n`, `X`, ..) get their values back, so that nobody fails for having overwritten one.
 Lost metadata are found again by cell id, by text or by the names of functions; an answer counts above its stub, below
-its check or at the end; of a repeated answer the last one counts. `exit()` and `quit()` end their cell alone. A cell
-that takes the process with it, or does not end, is left out, and all others run again, up to three times. Of two
-notebooks of one student the better counts, or with `--keep newer` the newer; the other has a remark.
+its check or at the end; of a repeated answer the last one counts. `exit()` and `quit()` end their cell alone. Where
+a student's cell fails (a package that is not here, a test of his own) it goes on with the next statement; magics and
+`!` commands are left out. A cell that takes the process with it, or does not end, is left out, and all others run
+again, up to three times. Of two notebooks of one student the better counts, or with `--keep newer` the newer; the other
+has a remark.
 
 **What is protected, and how.** Each notebook is graded in a process of its own, on a copy, with limits of time (a cell,
 900 seconds in all), memory (4 GB in a process) and output. The checks run outside the student's process: his functions
@@ -159,10 +161,10 @@ column `isolation` of `grades.csv` says which of these held:
 - `bare` (else; a warning is printed): it can read and write what you can, the model answers among it.
 
 **What is not protected.** With `bare`, and for reading with `user`: grade work of people you do not trust with `bwrap`.
-A student who patches numpy spoils what he does later in his own notebook. In 1.1 and 1.2 the grader looks for the
-package's own functions in the answer itself, not in helpers that it calls. Limits of memory hold for a process, not for
-many of them. Checks see what a function returns, not how it was found: two students with the same answer, or the
-model answer from elsewhere, pass.
+A student who patches numpy spoils what he does later in his own notebook. In 1.1 and 1.2 the package's own functions
+fail while an answer runs, whatever it calls them by; a copy of their code does not. Limits of memory hold for a
+process, not for many of them. Checks see what a function returns, not how it was found: two students with the same
+answer, or the model answer from elsewhere, pass. Answers find the packages of your Python, not those of the student's.
 
 **With nbgrader** (`pip install "sedyn[classroom]"`): this folder is its course directory; `nbgrader
 generate_assignment NAME`, `nbgrader collect`, `nbgrader autograde` work as usual, with the same points; there the

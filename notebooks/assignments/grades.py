@@ -195,6 +195,9 @@ def table(rows: list[Row]) -> str:
         out_of = {part.number: part.points for part in exercises(classroom.sources()[assignment])}
         lines.append(f"{'out of':{width}}" + "".join(f"{p:>6}" for p in out_of.values()) + f"{sum(out_of.values()):>8}")
     remarks = [row for row in rows if row.message and row.points is not None]
+    if len(remarks) > 100:  # of a class: those on files
+        remarks = [row for row in remarks if not row.exercise]
+        lines += ["", "  what was wrong in each exercise: see grades.csv and reports/index.html"]
     lines += ["", *(f"  {row.student} {row.exercise or row.assignment}: {row.message}" for row in remarks)]
     kinds = Counter(row.isolation for row in rows if row.isolation)
     return "\n".join(lines) + "\n\nisolation: " + ", ".join(kinds)
@@ -257,7 +260,7 @@ def write_reports(folder: Path, rows: list[Row]) -> None:
             )
         for row in scored:
             for text in row.message.split("; "):
-                if text:
+                if text and not text.endswith(": not answered"):
                     mistakes[row.exercise, re.sub(r"-?\d+\.\d+(e[-+]\d+)?", "..", text)] += 1
         body += f"<h2>{html.escape(assignment)}</h2>" + html_table(("exercise", "notebooks", "points"), shares)
         body += "<h3>Most common mistakes</h3>" + html_table(

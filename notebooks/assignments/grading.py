@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import classroom
-from classroom import exercises
+from classroom import exercises, grade_id
 from grades import STATE, Row, Submission, finish, write, write_reports
 from judging import Cage, Given, Judge, Options, adopt_orphans, cage, hash_of, make_tree
 from reading import identified, ids_of, read, restore, shorten
@@ -91,7 +91,12 @@ def judged(submission: Submission, given: dict[str, Given], cage: Cage, slot: in
                 Row(submission.student, assignment, part.number, None, p, f"{name}: to be marked by hand", *where)
             )
     by_hand = {name for part in exercises(source) for name in part.written}
-    written = {cell.id: cell.source for cell in identified(source, cells)[0] if cell.id in by_hand}
+    asked = {grade_id(cell): cell.source.strip() for cell in classroom.student_version(source).cells}
+    written = {
+        cell.id: "(not answered)" if cell.source.strip() == asked[cell.id] else cell.source
+        for cell in identified(source, cells)[0]
+        if cell.id in by_hand
+    }
     return {"rows": rows, "written": written, "seconds": time.monotonic() - begun}
 
 
@@ -101,6 +106,7 @@ def judge_alone(result: str, one: Submission, *arguments) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # warnings of answers
     adopt_orphans()
+    os.environ["OMP_NUM_THREADS"] = "1"  # the other cores have their own notebooks
     with contextlib.suppress(Exception):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # die with the scheduler (Linux)
     with contextlib.suppress(Exception):

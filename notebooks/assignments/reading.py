@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple
 
 from classroom import grade_id, role, student_version
+from sandbox import parsed
 
 
 class Cell(NamedTuple):
@@ -18,13 +19,8 @@ class Cell(NamedTuple):
 
 
 def text_of(value) -> str:
-    return (
-        value
-        if isinstance(value, str)
-        else "".join(v for v in value if isinstance(v, str))
-        if isinstance(value, list)
-        else ""
-    )
+    parts = value if isinstance(value, list) else [value]
+    return "".join(part for part in parts if isinstance(part, str)).replace("\r\n", "\n")
 
 
 def read(data: bytes) -> tuple[list[Cell], list[str]]:
@@ -79,17 +75,24 @@ def read(data: bytes) -> tuple[list[Cell], list[str]]:
 def functions(code: str) -> dict[str, str]:
     """Functions that code defines at its top level -> their text; names alone when the code is no Python."""
     try:
-        tree = ast.parse(code)
+        body = parsed(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return dict.fromkeys(re.findall(r"^(?:async +)?def +(\w+)", code, re.M), "")
-    found = {
-        node.name: ast.get_source_segment(code, node) or "" for node in tree.body if isinstance(node, ast.FunctionDef)
-    }
-    for node in tree.body:  # f = lambda ..: ..
-        for target in node.targets if isinstance(node, ast.Assign) else ():
-            if isinstance(target, ast.Name):
-                found[target.id] = ast.get_source_segment(code, node) or ""
+    found: dict[str, str] = {}
+    for node in body:
+        body += [child for name in ("body", "orelse", "handlers") for child in inside(node, name)]
+        names = [node.name] if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else []
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        for target in [node.target] if isinstance(node, ast.AnnAssign) else targets:  # f = lambda ..: ..
+            names += [part.id for part in getattr(target, "elts", [target]) if isinstance(part, ast.Name)]
+        found |= dict.fromkeys(names, ast.get_source_segment(code, node) or "")
     return found
+
+
+def inside(node, name: str) -> list:
+    """Statements within another that define names at the same level: those of ``if``, ``try`` and ``with``."""
+    levels = (ast.If, ast.Try, ast.With, ast.ExceptHandler)
+    return getattr(node, name, []) if isinstance(node, levels) else []
 
 
 def identified(source, cells: list[Cell]) -> tuple[list[Cell], list[str]]:

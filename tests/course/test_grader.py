@@ -1,5 +1,6 @@
 """The grader: a folder of adversarial and unlucky submissions, marks by hand, and a grader that is killed."""
 
+import contextlib
 import csv
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import time
 import zipfile
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -23,8 +25,9 @@ import grading
 import judging
 import reading
 import sedyn
-from tests.course import submissions
+from tests.course import submissions, submissions_more
 from tests.course.submissions import CASES, FIRST, FULL
+from tests.course.submissions_more import MORE, SOURCES
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="grading needs Linux or macOS")
 
@@ -129,6 +132,34 @@ def test_every_odd_or_hostile_submission_gets_what_is_stated_and_changes_nothing
     assert len(reports) == 1 + len({row["student"] for row in rows if row["student"]})
 
 
+def wrong_rows(name, rows):
+    """What is wrong with the rows of a case of submissions_more.py."""
+    case, found, problems = MORE[name], defaultdict(float), []
+    own = [row for row in rows if row["student"] == name]
+    for row in own:
+        if row["exercise"] and row["points"]:
+            found[row["exercise"]] += float(row["points"])
+    for part in classroom.exercises(SOURCES[case.number]):
+        points = sum(p for check, p in part.checks.items() if check not in case.loses)
+        if part.checks and found[part.number] != points:
+            said = [row["message"] for row in own if row["exercise"] == part.number]
+            problems.append(f"{name}, {part.number}: {found[part.number]}, should be {points}: {said}")
+    said = "\n".join(row["message"] for row in own)
+    return problems + [f"{name}: {text!r} is not said in {said!r}" for text in case.says if text not in said]
+
+
+@pytest.mark.minutes
+def test_all_assignments_in_other_styles_and_gamed_get_what_is_stated(tmp_path):
+    for name, case in MORE.items():
+        notebook = submissions_more.right(case.number)
+        case.make(notebook)
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps(notebook))
+    grading.grade(tmp_path)
+    rows = read_table(tmp_path / "grades.csv")
+    wrong = [text for name in MORE for text in wrong_rows(name, rows)]
+    assert not wrong, "\n".join(wrong)
+
+
 # ---- the sandbox
 
 
@@ -143,7 +174,7 @@ def box(tmp_path_factory):
         sandbox.ask("run", 20, code=code, where="", given=False)
         return judging.decoded(sandbox.ask("call", 20, function="f", arguments=pickle.dumps(((), {})))["value"])
 
-    result.kind = chosen.kind
+    result.kind, result.sandbox = chosen.kind, sandbox
     yield result
     sandbox.close()
 
@@ -186,6 +217,49 @@ def test_replies_are_data(box):
     ):
         with pytest.raises(Exception):  # noqa: B017 -- whatever is wrong with it, Remote says that it cannot be read
             judging.decoded(reply)
+
+
+@pytest.mark.seconds
+def test_requests_from_several_threads_do_not_mix(box):
+    box("import numpy as np\ndef g(k): return np.full(10**5, k)\ndef f(): return 0")
+
+    def ask(k):
+        reply = box.sandbox.ask("call", 20, function="g", arguments=pickle.dumps(((k,), {})))
+        return judging.decoded(reply["value"]).tolist() == [k] * 10**5
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(ask, range(40)))
+
+
+@pytest.mark.seconds
+def test_functions_of_the_package_fail_by_whatever_name(box):
+    box("import sedyn\nkept = sedyn.Network((2, 1), ('erf', 'identity')).init\ndef f(): return kept(3, rng=0).first")
+    request = {"function": "f", "arguments": pickle.dumps(((), {}))}
+    for modules, fails in (([], False), (["sedyn.runs"], False), (["sedyn"], True), ([], False)):
+        if fails:
+            with pytest.raises(judging.StudentError, match="write it yourself"):
+                box.sandbox.ask("call", 20, **request, without=modules)
+        else:
+            assert box.sandbox.ask("call", 20, **request, without=modules)["value"]
+
+
+@pytest.mark.seconds
+def test_a_cell_goes_on_after_a_statement_that_fails(box):
+    for first in ("import not_there\nnot_there.go()", "await not_there()", "assert False", "x = !ls\n%cd /\n?f"):
+        with contextlib.suppress(judging.StudentError):
+            box("def f(): return 'old'")
+            box(first + f"\ndef f(): return {len(first)}")
+        assert box("pass") == len(first)
+    with contextlib.suppress(judging.StudentError):
+        box("raise SystemExit\ndef f(): return 'not reached'")
+    assert box("pass") != "not reached"
+
+
+def test_names_that_a_cell_defines():
+    code = "%time 1\nf = g = lambda: 0\n(a, b), c = (1, 2), 3\nd: int = 4\nif a:\n    def h(): pass\nclass K: pass"
+    code += "\nfor k in []: l = 1"
+    assert set(reading.functions(code)) >= {"f", "g", "d", "h", "K", "c"}
+    assert not set(reading.functions(code)) & {"k", "l"}
 
 
 def test_the_guide_names_every_isolation_and_every_output():
@@ -318,6 +392,14 @@ def test_written_answers_cannot_pass_for_another_students(graded):
     graded({"ada.ipynb": 1})
     lines = (graded.folder / "written_answers.md").read_text().splitlines()
     assert lines.count("### ada") == 1 and "> ### ada" in lines
+
+
+def test_the_table_of_a_class_shows_remarks_on_files_alone():
+    rows = [grades.Row(f"s{k}", FIRST, "1.1", 0, 5, "gradients-1: not answered") for k in range(60)]
+    assert grades.table(rows).count("not answered") == 60
+    rows += [grades.Row(f"s{k}", FIRST, "", 0, 0, "cell memory-1 is missing") for k in range(60)]
+    text = grades.table(rows)
+    assert "not answered" not in text and text.count("is missing") == 60 and "see grades.csv" in text
 
 
 def test_what_is_graded_stays_and_what_changes_is_graded_anew(graded):

@@ -9,6 +9,7 @@ import classroom
 import judging
 from tests.course import ROOT
 from tests.course.submissions import CASES
+from tests.course.submissions_more import MORE
 
 TESTS = "".join((ROOT / f"tests/course/test_{name}.py").read_text() for name in ("grader", "assignments", "guide"))
 GUIDE = (classroom.HERE / "GUIDE.md").read_text(encoding="utf-8")
@@ -55,7 +56,10 @@ SHOWN = {
     "- `bare` (else": "without_isolation_files_are_open_and_a_warning_is_printed",
     "for reading with `user`": "another_user_cannot_write_what_is_the_instructors",
     "A student who patches numpy": "patched_numpy",
-    "not in helpers that it calls": "own_functions_of_the_package_are_found_in_the_answer_alone",
+    "whatever it calls them by": "functions_of_the_package_fail_by_whatever_name package_by_eval package_by_a_helper",
+    "it goes on with the next statement": "magics_within_and_ignored_errors saved_by_colab",
+    "commands are left out": "magics saved_by_vs_code",
+    "Answers find the packages of your Python": "saved_by_colab numbers_as_arrays_and_texts_of_numpy",
     "Limits of memory hold for a process": "too_much_memory",
     "the same points; there": "nbgrader_reads_the_source_and_makes_the_same_student_version",
     "split over its checks": "every_exercise_has_two_wrong_answers_and_stated_partial_credit",
@@ -85,7 +89,7 @@ def test_every_sentence_of_the_guide_is_shown_by_a_test():
     for part, shown in SHOWN.items():
         assert any(part in sentence for sentence in found), f"not in the guide any more: {part}"
         for name in shown.split():
-            assert name in CASES or f"def test_{name}" in TESTS, name
+            assert name in CASES or name in MORE or f"def test_{name}" in TESTS, name
 
 
 def test_grading_is_refused_on_windows(tmp_path, monkeypatch):
@@ -162,14 +166,3 @@ def test_without_isolation_files_are_open_and_a_warning_is_printed(tmp_path):
     finally:
         box.close()
     assert "warning: no isolation" in (classroom.HERE / "grading.py").read_text()
-
-
-def test_own_functions_of_the_package_are_found_in_the_answer_alone():
-    """What 1.1 and 1.2 look at: the names that an answer's own code uses."""
-    judge = judging.Judge.__new__(judging.Judge)
-    direct = "def gradients(u, y, W_2):\n    return network.gradients(u, y, W_2)"
-    helped = "def gradients(u, y, W_2):\n    return helper(u, y, W_2)"
-    judge.codes = {"gradients": direct}
-    assert {"network", "gradients"} <= set(judge.code_of("gradients").co_names)
-    judge.codes = {"gradients": helped, "helper": direct.replace("def gradients", "def helper")}
-    assert "network" not in judge.code_of("gradients").co_names
