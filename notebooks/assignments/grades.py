@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import classroom
 from classroom import exercises
@@ -224,7 +225,7 @@ def html_table(header, rows) -> str:
 def write_reports(folder: Path, rows: list[Row]) -> None:
     """reports/NAME.html for each student, and reports/index.html for the instructor."""
     (folder / "reports").mkdir(exist_ok=True)
-    body = ""
+    body, links = "", []
     for student in dict.fromkeys(row.student for row in rows if row.student):
         page = ""
         for assignment in dict.fromkeys(row.assignment for row in rows if row.student == student):
@@ -245,6 +246,7 @@ def write_reports(folder: Path, rows: list[Row]) -> None:
         if name != student or name == "index":
             name += "-" + hashlib.sha256(student.encode("utf-8", "replace")).hexdigest()[:8]
         write(folder / "reports" / f"{name}.html", PAGE.format(title=html.escape(student), body=page))
+        links.append(f'<a href="{quote(name)}.html">{html.escape(student)}</a>')
     for assignment in dict.fromkeys(row.assignment for row in rows if row.exercise):
         scored = [row for row in rows if row.assignment == assignment and row.exercise and row.points is not None]
         shares: list[tuple] = []
@@ -266,4 +268,5 @@ def write_reports(folder: Path, rows: list[Row]) -> None:
         body += "<h3>Most common mistakes</h3>" + html_table(
             ("times", "exercise", "message"), [(n, *what) for what, n in mistakes.most_common(20)]
         )
+    body += f"<h2>Students</h2><p>{', '.join(links)}</p>"
     write(folder / "reports" / "index.html", PAGE.format(title="All submissions", body=body))

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import zipfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy
 import pytest
@@ -374,6 +376,16 @@ def test_a_table_changed_by_hand_is_set_aside(graded, capsys):
     assert "by hand" in capsys.readouterr().err
     assert (graded.folder / "grades edited 1.csv").read_text() == edited != table.read_text()
     assert not any("edited" in row["file"] for row in graded({}))  # and is no submission
+
+
+def test_the_index_leads_to_the_page_of_every_student(graded):
+    graded({"ada.ipynb": 3, "B\u00f6b & co.ipynb": 4, "index.ipynb": 1})
+    reports = graded.folder / "reports"
+    targets = re.findall(r'<a href="(.*?)">', (reports / "index.html").read_text(encoding="utf-8"))
+    assert sorted(unquote(name) for name in targets) == sorted(
+        path.name for path in reports.iterdir() if path.name != "index.html"
+    )
+    assert len(targets) == 3
 
 
 def test_two_notebooks_of_one_student_count_once(graded):
