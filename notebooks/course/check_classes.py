@@ -62,17 +62,17 @@ def indices():
     "Stating the true probabilities costs their entropy on average; scipy.special.entr(p) is -p log p.",
 )
 def best_possible(answer):
-    sigmas, found = (0.3, 1.0), []
+    sigmas, pairs = (0.3, 1.0), []
     for sigma in sigmas:
         pair = function(answer)(indices().copy(), sigma)
         if pair is None:
             raise NotYet("not answered yet: the function returns nothing")
-        found.append(numbers(pair, 2, what="the error rate and the cross-entropy"))
-    truth = []
+        pairs.append(numbers(pair, 2, what="the error rate and the cross-entropy"))
+    best = []
     for sigma in sigmas:
         p = special.softmax(indices() / sigma, axis=0)
-        truth.append([1 - p.max(axis=0).mean(), -np.mean(np.sum(p * np.log(p), axis=0))])
-    found, truth = np.array(found), np.array(truth)
+        best.append([1 - p.max(axis=0).mean(), -np.mean(np.sum(p * np.log(p), axis=0))])
+    found, truth = np.array(pairs), np.array(best)
     right = np.all(np.abs(found / truth - 1) < 0.03, axis=0)
     if right.all():
         return

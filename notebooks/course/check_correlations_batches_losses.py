@@ -100,7 +100,7 @@ def zero_one_errors():
             metrics=["zero_one"],
             rng=1,
         )
-        ends[decay] = float(theory.generalization_metrics[-1, 0])
+        ends[decay] = float(np.asarray(theory.generalization_metrics)[-1, 0])
     return ends
 
 

@@ -49,7 +49,7 @@ CROSS, NORM2 = np.array([0.6, -0.4]), 2.0
 
 @cache
 def overlap_problem():
-    start = sedyn.Overlaps([[1.0, 0.3], [0.3, 0.8]], CROSS, NORM2, (W_2,))
+    start = sedyn.Overlaps(np.array([[1.0, 0.3], [0.3, 0.8]]), CROSS, NORM2, (W_2,))
     problem = NETWORK, sedyn.Training(ETA, 6), TEACHER, start
     kernels = sedyn.state_evolution(*problem, PHI, n_paths=2**10, n_scrambles=1, rng=12).kernels
     return kernels.P, kernels.kappa, kernels.c

@@ -127,10 +127,10 @@ def group_p_value(answer):
     if np.size(signal) != 1:
         raise NotYet("one number is wanted, not one for each feature")
     signal = number(signal)
-    nulls = []
+    found = []
     for used in ([1, 1, 1], [1, 1, 0], [1, 0, 0]):  # three neurons, of which three, two or one can be tested
-        nulls.append([number(test(rng.standard_normal((40, 3)) * used, list(range(5, 15)))) for _ in range(400)])
-    nulls = np.array(nulls)
+        found.append([number(test(rng.standard_normal((40, 3)) * used, list(range(5, 15)))) for _ in range(400)])
+    nulls = np.array(found)
     small, fits = np.mean(nulls < 0.05), [stats.kstest(p, "uniform").pvalue > 1e-4 for p in nulls]
     if fits[0] and signal > 0.9:
         raise NotYet("a group with signal gets a large value: that is the probability of less, not of more")

@@ -60,7 +60,9 @@ def kernel_step(answer):
 )
 def widen_three_layers(answer):
     base = sedyn.Network((4, 4, 1), ("tanh", "tanh", "identity")), sedyn.Training(0.2, 1)
-    truth, ntk = (sedyn.widen(*base, 16, scaling).training.step_size[0] for scaling in ("maximal_update", "ntk"))
+    truth, ntk = (
+        np.asarray(sedyn.widen(*base, 16, scaling).training.step_size)[0] for scaling in ("maximal_update", "ntk")
+    )
     found = numbers(answer, 3, what="the step sizes of the three layers")
     if close(found, truth, 1e-2):
         return
