@@ -200,7 +200,17 @@ def kind(name):
 def test_the_list_is_complete():
     """Every class that sedyn offers is made above, but for base classes, what is no result, and what tests it alone."""
     classes = {name for name in sedyn.__all__ if name != "plot" and inspect.isclass(getattr(sedyn, name))}
-    others = {"Teacher", "Optimizer", "Result", "AssumptionWarning", "Explorer", "Failure", "TableModel", *ESTIMATORS}
+    others = {
+        "AgreementTest",
+        "Teacher",
+        "Optimizer",
+        "Result",
+        "AssumptionWarning",
+        "Explorer",
+        "Failure",
+        "TableModel",
+        *ESTIMATORS,
+    }
     assert classes - others <= {kind(name) for name in NAMES}
     for name in NAMES:
         assert type(made(name)).__name__ == kind(name)

@@ -18,6 +18,7 @@ def test_p_values_are_uniform_when_theory_and_runs_agree(rng, n_runs, n_steps):
     assert stats.kstest(p, "uniform").pvalue > 1e-3
 
 
+@pytest.mark.seconds
 def test_standard_errors_of_the_theory_never_make_p_values_too_small(rng):
     for stderr in (0.05, 0.3, 3.0):
         p = []

@@ -51,6 +51,7 @@ HOSTILE += [len, print, lambda: 1]
 HOSTILE += [lambda *args: None, lambda *args: 1 / 0, lambda *args: "text", lambda *args: args[0]]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("key", KEYS)
 def test_no_answer_breaks_a_check_and_none_of_these_is_right(key, capsys):
     assert len(exercises.find(key).hints) >= 1

@@ -234,6 +234,7 @@ def test_leaky_relu_as_a_pair(rng):
         sedyn.augmented_gradient_descent(network, sedyn.Training(0.2, 2), weights, X, y, method="exact")
 
 
+@pytest.mark.seconds
 def test_standardised_rows_are_corrected_for(rng):
     """Columns of mean 0 and mean square 1 over the very rows: at t = 0 the estimate is right on average, where the
     plain mean of these rows would be low by 2 / m of the output's variance, or 5 % here."""
@@ -411,6 +412,7 @@ def test_standard_error_covers_the_truth(name, rng):
     assert np.abs(np.mean(z, axis=0)).max() < 4 * 1.3 / np.sqrt(40)
 
 
+@pytest.mark.seconds
 def test_least_squares_has_its_standard_error(rng):
     """Linear regression run to convergence, phi = 3: relative variance 2/m (1 + 1/phi) / (1 - 1/phi)."""
     m, n, ratios = 600, 200, []

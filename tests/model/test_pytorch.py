@@ -52,6 +52,7 @@ def in_torch(optimizer, decay, network, weights, X, y):
     return [p.detach().numpy() for p in (*layers, *biases)]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_weights(name):
     optimizer, decay = CASES[name]

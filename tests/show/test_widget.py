@@ -270,6 +270,7 @@ def test_numbers_of_any_kind_are_taken():
     ]
 
 
+@pytest.mark.seconds
 def test_importing_sedyn_imports_neither_ipywidgets_nor_pyplot_and_who_lacks_it_is_told():
     code = """
 import sys, sedyn

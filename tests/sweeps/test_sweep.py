@@ -478,6 +478,7 @@ def no_start(monkeypatch, after):
     monkeypatch.setattr(SpawnProcess, "start", start)
 
 
+@pytest.mark.seconds
 def test_where_no_process_can_start_it_is_said(monkeypatch):
     no_start(monkeypatch, 0)
     with pytest.raises(RuntimeError, match="3 worker processes in a row .* want of memory") as raised:
@@ -493,6 +494,7 @@ def test_where_no_process_can_start_any_more_what_is_done_is_returned(monkeypatc
     assert table.status == "interrupted" and table["i"].tolist() == [0, 1]
 
 
+@pytest.mark.seconds
 @posix
 @pytest.mark.filterwarnings("ignore:.*interrupted")
 def test_a_foreign_pool_that_breaks_returns_what_is_done(tmp_path):

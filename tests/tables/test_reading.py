@@ -186,6 +186,7 @@ def test_text_and_booleans(write):
         assert table.y.tolist() == (y or cells)
 
 
+@pytest.mark.seconds
 def test_text_in_a_late_part_of_a_column_keeps_every_cell_as_written(write):
     m = 2**16  # with 16 columns pandas reads so many rows at once
     end = 14 * "," + "\n"
@@ -355,6 +356,7 @@ def test_rows_to_predict_come_by_name_and_in_kind(write):
 WORDS = st.text("abcdefghijklmnopqrstuvwäöü", min_size=4, max_size=8).map(lambda word: "w" + word)
 
 
+@pytest.mark.seconds
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_what_pandas_writes_is_read_back(tmp_path, data):

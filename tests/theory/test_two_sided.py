@@ -138,6 +138,7 @@ def test_results_survive_a_file_and_repeat(tmp_path):
     np.testing.assert_array_equal(back.kernels.start.rows, theory.kernels.start.rows)
 
 
+@pytest.mark.seconds
 def test_a_signal_on_few_of_many_features_is_not_lost(monkeypatch):
     """Features are drawn only where that keeps the overlaps."""
     monkeypatch.setattr("sedyn.theory.two_sided.ALL", 0)
