@@ -17,7 +17,7 @@ run: .venv/run.stamp ## the main job: theory against simulation, then real digit
 fast: .venv/all.stamp ## the quick tests and doctests, in less than a minute
 	$(pytest) -m "not seconds and not minutes"
 
-test: .venv/all.stamp ## tests, doctests and notebooks, in less than 8 minutes on two cores
+test: .venv/all.stamp ## tests, doctests and notebooks, in about 15 minutes on two cores
 	$(pytest) --dist worksteal
 	$(nbval)
 

@@ -37,6 +37,7 @@ def two(monkeypatch):
     monkeypatch.setattr(gallery, "CLAIMS", {"first": small, "second": small})
 
 
+@pytest.mark.seconds
 def test_write_makes_figures_and_keeps_the_rest_of_the_page(tmp_path, two, capsys):
     with ThreadPoolExecutor(1) as executor:
         page = gallery.write(tmp_path, paper=False, executor=executor)

@@ -12,6 +12,7 @@ def curves(rng, n_runs, n_steps):
     return rng.standard_normal((n_runs, n_steps)).cumsum(axis=1) * np.linspace(0.01, 3, n_steps)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("n_runs, n_steps", [(8, 1), (12, 25), (30, 10), (200, 10)])
 def test_p_values_are_uniform_when_theory_and_runs_agree(rng, n_runs, n_steps):
     p = [sedyn.agreement_test(curves(rng, n_runs, n_steps), np.zeros(n_steps)).p_value for _ in range(1500)]

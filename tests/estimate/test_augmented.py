@@ -72,6 +72,7 @@ def test_matches_the_written_out_recursion(rng):
     assert plain.estimated_error is None
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("momentum", [0.0, 0.6])
 @pytest.mark.parametrize("frozen", [(0, 1), (1, 3, 4), (5, 6, 7)])
 def test_a_pause_of_the_first_layer_keeps_its_memory(rng, frozen, momentum):

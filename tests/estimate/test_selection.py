@@ -54,6 +54,7 @@ def test_early_stop_does_not_trust_unsteady_training(rng):
     assert by_rule < 0.05 and by_least < 0.05
 
 
+@pytest.mark.seconds
 def test_tune_ranks_all_and_returns_the_stopped_weights(rng):
     X, y, teacher, signal = noisy_problem(rng)
     networks, trainings = grid()

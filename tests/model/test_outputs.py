@@ -26,6 +26,7 @@ def problem(widths, bias=True, seed=0):
     return network, small, rng.standard_normal((widths[0], 20)), np.eye(3)[:, CLASSES]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("name", list(VALUES))
 @pytest.mark.parametrize("widths, bias", [((4, 3), True), ((4, 2, 3), True), ((4, 2, 3), False)])
 def test_gradients_are_those_of_the_loss(name, widths, bias):

@@ -270,6 +270,7 @@ def test_importing_sedyn_imports_no_matplotlib_and_importing_plot_changes_no_set
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
 
+@pytest.mark.seconds
 def test_saved_files_are_the_same_every_time(theory, tmp_path):
     first = plot.save(plot.learning_curves(theory).figure, tmp_path / "new folder" / "a.b")
     second = plot.save(plot.learning_curves(theory).figure, tmp_path / "c")

@@ -421,6 +421,7 @@ def test_a_worker_killed_in_the_middle_of_a_result_is_not_waited_for():
     assert table["i"].tolist() == [0, 2, 3]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("executor", [1, None])
 def test_a_point_that_exits_or_interrupts_is_a_failure_of_that_name(executor):
     with pytest.warns(UserWarning, match="2 of 4 points; 2 failed"), ThreadPoolExecutor(1) as threads:

@@ -79,6 +79,7 @@ def test_fast_and_reference_solver_agree_entry_by_entry():
     np.testing.assert_allclose(C, C.transpose(1, 0, 3, 2), atol=1e-12)
 
 
+@pytest.mark.seconds
 def test_response_kernels_of_the_fast_solver_come_from_the_tangent_recursion():
     problem = general_problem(n_steps=6)
     fast = sedyn.state_evolution(*problem, n_paths=2**12, n_scrambles=6, responses=True, rng=1)

@@ -159,6 +159,7 @@ def test_the_noise_of_small_gradients_is_told_where_it_matters():
         assert theory.status == "ok" and ("large steps of small gradients" in theory.message) == told
 
 
+@pytest.mark.seconds
 def test_many_features_are_drawn_from(monkeypatch):
     """More actual rows than paths."""
     monkeypatch.setattr("sedyn.theory.two_sided.ALL", 0)
