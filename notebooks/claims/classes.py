@@ -19,21 +19,8 @@ from sedyn import (
     z_scores,
 )
 
-from .base import (
-    BLUE,
-    GREEN,
-    RED,
-    Array,
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    relative_gap,
-    stacked,
-)
-from .problems import (
-    estimated_run,
-)
+from .base import BLUE, GREEN, RED, Array, Claim, claim, mean_and_error, measured, relative_gap, stacked
+from .problems import estimated_run
 
 METRICS = ("cross_entropy", "zero_one")
 

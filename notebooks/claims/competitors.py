@@ -8,15 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from sedyn import (
-    Network,
-    SingleIndex,
-    Training,
-    Weights,
-    agreement_test,
-    population_errors,
-    random_signal,
-)
+from sedyn import Network, SingleIndex, Training, Weights, agreement_test, population_errors, random_signal
 
 from .base import BLUE, GREEN, GREY, PURPLE, RED, Array, Claim, claim, mean_and_error, measured, slope, stacked
 from .problems import estimated_run

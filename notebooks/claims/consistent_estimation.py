@@ -6,31 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
-from sedyn import (
-    Network,
-    SingleIndex,
-    Training,
-    population_errors,
-    random_signal,
-)
+from sedyn import Network, SingleIndex, Training, population_errors, random_signal
 
-from .base import (
-    BLUE,
-    GREEN,
-    RED,
-    Array,
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    slope,
-    stacked,
-    weighted_mean,
-)
-from .problems import (
-    ESTIMATION_NETWORKS,
-    estimated_run,
-)
+from .base import BLUE, GREEN, RED, Array, Claim, claim, mean_and_error, measured, slope, stacked, weighted_mean
+from .problems import ESTIMATION_NETWORKS, estimated_run
 
 
 def estimation_gaps(n: int, phi: float, n_layers: int, features: str, n_runs: int, T: int, rng) -> Array:

@@ -6,28 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
-from sedyn import (
-    agreement_test,
-    simulate,
-    state_evolution,
-)
+from sedyn import agreement_test, simulate, state_evolution
 
-from .base import (
-    BLUE,
-    GREEN,
-    RED,
-    Array,
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    slope,
-    stacked,
-)
-from .problems import (
-    THREE_LAYERS,
-    three_layers,
-)
+from .base import BLUE, GREEN, RED, Array, Claim, claim, mean_and_error, measured, slope, stacked
+from .problems import THREE_LAYERS, three_layers
 
 
 @claim

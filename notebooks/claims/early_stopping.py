@@ -7,29 +7,10 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sedyn import (
-    Trajectory,
-    early_stop,
-    gradient_descent,
-    plot,
-    population_errors,
-)
+from sedyn import Trajectory, early_stop, gradient_descent, plot, population_errors
 
-from .base import (
-    BLUE,
-    GREEN,
-    RED,
-    Array,
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-)
-from .problems import (
-    RandomProblem,
-    estimated_run,
-    random_problem,
-)
+from .base import BLUE, GREEN, RED, Array, Claim, claim, mean_and_error, measured
+from .problems import RandomProblem, estimated_run, random_problem
 
 
 def is_u_shaped(error: Array) -> bool:

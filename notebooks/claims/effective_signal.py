@@ -5,27 +5,9 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sedyn import (
-    Network,
-    Overlaps,
-    SingleIndex,
-    Training,
-    agreement_test,
-    simulate,
-    state_evolution,
-)
+from sedyn import Network, Overlaps, SingleIndex, Training, agreement_test, simulate, state_evolution
 
-from .base import (
-    BLUE,
-    GREEN,
-    RED,
-    Array,
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    stacked,
-)
+from .base import BLUE, GREEN, RED, Array, Claim, claim, mean_and_error, measured, stacked
 
 
 def regression(W: Array, W_start: Array, signal: Array, n_fresh: int, rng) -> Array:

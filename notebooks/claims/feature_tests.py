@@ -9,27 +9,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
-from sedyn import (
-    Network,
-    Training,
-    sample_features,
-    sweep,
-)
+from sedyn import Network, Training, sample_features, sweep
 
-from .base import (
-    BLUE,
-    GREEN,
-    RED,
-    Array,
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    stacked,
-)
-from .problems import (
-    estimated_run,
-)
+from .base import BLUE, GREEN, RED, Array, Claim, claim, mean_and_error, measured, stacked
+from .problems import estimated_run
 
 TEST_LEVELS = (0.05, 0.001)
 

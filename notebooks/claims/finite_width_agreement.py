@@ -17,14 +17,7 @@ from sedyn import (
     state_evolution,
 )
 
-from .base import (
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    relative_gap,
-    stacked,
-)
+from .base import Claim, claim, mean_and_error, measured, relative_gap, stacked
 
 
 @claim

@@ -5,24 +5,9 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sedyn import (
-    Network,
-    Overlaps,
-    SingleIndex,
-    Training,
-    agreement_test,
-    plot,
-    simulate,
-    state_evolution,
-)
+from sedyn import Network, Overlaps, SingleIndex, Training, agreement_test, plot, simulate, state_evolution
 
-from .base import (
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    stacked,
-)
+from .base import Claim, claim, mean_and_error, measured, stacked
 
 
 @claim

@@ -7,27 +7,10 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sedyn import (
-    AssumptionWarning,
-    Network,
-    Overlaps,
-    Training,
-    population_error,
-    tune,
-)
+from sedyn import AssumptionWarning, Network, Overlaps, Training, population_error, tune
 
-from .base import (
-    GREEN,
-    RED,
-    Claim,
-    claim,
-    measured,
-    stacked,
-)
-from .problems import (
-    ESTIMATION_NETWORKS,
-    random_problem,
-)
+from .base import GREEN, RED, Claim, claim, measured, stacked
+from .problems import ESTIMATION_NETWORKS, random_problem
 
 
 @claim

@@ -17,14 +17,7 @@ from sedyn import (
     state_evolution,
 )
 
-from .base import (
-    GREY,
-    RED,
-    Claim,
-    claim,
-    measured,
-    slope,
-)
+from .base import GREY, RED, Claim, claim, measured, slope
 
 
 @claim

@@ -8,28 +8,10 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sedyn import (
-    Network,
-    Training,
-    random_signal,
-    sample_features,
-    sweep,
-)
+from sedyn import Network, Training, random_signal, sample_features, sweep
 
-from .base import (
-    BLUE,
-    GREY,
-    RED,
-    Array,
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    stacked,
-)
-from .problems import (
-    estimated_run,
-)
+from .base import BLUE, GREY, RED, Array, Claim, claim, mean_and_error, measured, stacked
+from .problems import estimated_run
 
 COVERAGE_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 

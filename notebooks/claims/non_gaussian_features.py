@@ -6,30 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
-from sedyn import (
-    Network,
-    Overlaps,
-    SingleIndex,
-    Training,
-    Weights,
-    gradient_descent,
-    state_evolution,
-)
+from sedyn import Network, Overlaps, SingleIndex, Training, Weights, gradient_descent, state_evolution
 
-from .base import (
-    Array,
-    Claim,
-    claim,
-    measured,
-    relative_gap,
-    slope,
-    stacked,
-)
-from .problems import (
-    UNIVERSAL,
-    fresh_error,
-    row_scales,
-)
+from .base import Array, Claim, claim, measured, relative_gap, slope, stacked
+from .problems import UNIVERSAL, fresh_error, row_scales
 
 
 def on_one_feature(weights: Weights, signal: Array) -> tuple[Weights, Array]:

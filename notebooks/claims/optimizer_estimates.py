@@ -6,23 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
-from sedyn import (
-    SingleIndex,
-    population_errors,
-    random_signal,
-    sweep,
-)
+from sedyn import SingleIndex, population_errors, random_signal, sweep
 
-from .base import (
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    stacked,
-)
-from .problems import (
-    estimated_run,
-)
+from .base import Claim, claim, mean_and_error, measured, stacked
+from .problems import estimated_run
 from .rules import NETWORKS, RULES, training_by
 
 ESTIMATED_RULES = ("Adam", "RMSProp", "sign descent", "soft thresholding")

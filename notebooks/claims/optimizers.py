@@ -7,25 +7,9 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sedyn import (
-    Overlaps,
-    Weights,
-    agreement_test,
-    plot,
-    random_signal,
-    simulate,
-    state_evolution,
-    z_scores,
-)
+from sedyn import Overlaps, Weights, agreement_test, plot, random_signal, simulate, state_evolution, z_scores
 
-from .base import (
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    relative_gap,
-    stacked,
-)
+from .base import Claim, claim, mean_and_error, measured, relative_gap, stacked
 from .rules import DEEP, ERRORS, NETWORKS, WAVY, training_by
 
 

@@ -21,13 +21,7 @@ from sedyn import (
     widen,
 )
 
-from .base import (
-    Array,
-    Claim,
-    claim,
-    measured,
-    stacked,
-)
+from .base import Array, Claim, claim, measured, stacked
 
 THEORIES = {  # name and colour
     "linearized": ("linearized at its start (NTK)", "#E69F00"),

@@ -6,16 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sedyn import (
-    Adam,
-    Clip,
-    Network,
-    Proximal,
-    RMSProp,
-    SignDescent,
-    SingleIndex,
-    Training,
-)
+from sedyn import Adam, Clip, Network, Proximal, RMSProp, SignDescent, SingleIndex, Training
 
 from .base import BLUE, GREEN, GREY, PURPLE, RED
 

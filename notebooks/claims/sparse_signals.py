@@ -6,22 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
-from sedyn import (
-    Overlaps,
-    Weights,
-    agreement_test,
-    simulate,
-    state_evolution,
-)
+from sedyn import Overlaps, Weights, agreement_test, simulate, state_evolution
 
-from .base import (
-    Array,
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    stacked,
-)
+from .base import Array, Claim, claim, mean_and_error, measured, stacked
 from .rules import DEEP, ERRORS, NETWORKS, RULES, WAVY, training_by
 
 SPARSE_RULES = ("gradient descent", "Adam", "sign descent", "soft thresholding")

@@ -8,21 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
 
-from sedyn import (
-    Network,
-    Overlaps,
-    SingleIndex,
-    Training,
-    agreement_test,
-    simulate,
-    state_evolution,
-    sweep,
-)
+from sedyn import Network, Overlaps, SingleIndex, Training, agreement_test, simulate, state_evolution, sweep
 
-from .base import (
-    Claim,
-    claim,
-)
+from .base import Claim, claim
 
 
 def phase_problem(noise: float, n_steps: int) -> tuple[Network, Training, SingleIndex, Overlaps]:

@@ -6,27 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import optimize, stats
 
-from sedyn import (
-    Network,
-    Overlaps,
-    SingleIndex,
-    Training,
-    gradient_descent,
-    state_evolution,
-    sweep,
-)
+from sedyn import Network, Overlaps, SingleIndex, Training, gradient_descent, state_evolution, sweep
 
-from .base import (
-    Claim,
-    claim,
-    mean_and_error,
-    measured,
-    slope,
-    stacked,
-)
-from .problems import (
-    UNIVERSAL,
-)
+from .base import Claim, claim, mean_and_error, measured, slope, stacked
+from .problems import UNIVERSAL
 
 EXCESS_KURTOSIS = dict(zip(UNIVERSAL, (0.0, -2.0, -1.2, 3.0, 1.0, 12.0), strict=True))
 

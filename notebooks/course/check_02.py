@@ -52,8 +52,6 @@ def covariance_of_the_noise(answer):
         return phi * np.einsum(path, memory, G, memory)
 
     truth, found = covariance(), function(answer)(rho.copy(), G.copy(), phi)
-    if found is None:
-        raise NotYet("not answered yet: the function returns nothing")
     found = numbers(found, *truth.shape, what="F")
     scale = np.abs(truth).max()
 

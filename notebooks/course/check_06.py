@@ -18,8 +18,6 @@ def one_step(answer):
     for eta, phi in ((0.3, 1.5), (0.2, 4.0)):
         u1, S0 = rng.standard_normal((2, 2, 7))
         said = function(answer)(u1.copy(), S0.copy(), eta, phi)
-        if said is None:
-            raise NotYet("not answered yet: the function returns nothing")
         moved = numbers(said, 2, 7, what="what the function returns") - u1
         share = float(np.sum(moved * S0) / np.sum(S0**2))
         if not close(moved, share * S0, 1e-3, 1e-4):
@@ -60,8 +58,6 @@ def linear_memory(answer):
     eta, phi, T = 0.3, 1.5, 8
     truth = recursion(eta, phi, T)
     said = function(answer)(eta, phi, T)
-    if said is None:
-        raise NotYet("not answered yet: the function returns nothing")
     found = numbers(said, T + 1, T, what="what the function returns")
     if close(found, truth, 1e-3, 1e-6):
         eta, phi, T = 0.5, 0.7, 5

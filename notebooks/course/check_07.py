@@ -27,8 +27,6 @@ RULES = {  # what each rule says of these
 def cautious(answer):
     def said(estimated, bars):
         step = function(answer)(estimated.copy(), bars.copy())
-        if step is None:
-            raise NotYet("not answered yet: the function returns nothing")
         return number(step, "the step")
 
     if isinstance(answer, (int, float, np.number)):
@@ -57,8 +55,6 @@ def group_left_out(answer):
     X *= np.sqrt(n) / np.linalg.norm(X, axis=1, keepdims=True)
     u, N = rng.standard_normal((2, m, q))
     said = function(answer)(u.copy(), N.copy(), X.copy(), groups.copy())
-    if said is None:
-        raise NotYet("not answered yet: the function returns nothing")
     found = numbers(said, m, q, what="what the function returns")
     everybody = X @ X.T / n
     overlap = everybody * (groups[:, None] == groups)

@@ -21,8 +21,6 @@ def gradient_of_rows(answer):
     rng = np.random.default_rng(1)
     u, W_2, y = rng.standard_normal((4, 20)), rng.standard_normal((4, 3)), np.eye(3)[:, rng.integers(0, 3, 20)]
     S = function(answer)(u.copy(), y.copy(), W_2.copy())
-    if S is None:
-        raise NotYet("not answered yet: the function returns nothing")
     S = numbers(S, 4, 20, what="S")
     slope, f = 1 / np.cosh(u) ** 2, W_2.T @ np.tanh(u)
     p = np.exp(f) / np.exp(f).sum(axis=0)
@@ -65,8 +63,6 @@ def best_possible(answer):
     sigmas, pairs = (0.3, 1.0), []
     for sigma in sigmas:
         pair = function(answer)(indices().copy(), sigma)
-        if pair is None:
-            raise NotYet("not answered yet: the function returns nothing")
         pairs.append(numbers(pair, 2, what="the error rate and the cross-entropy"))
     best = []
     for sigma in sigmas:
@@ -114,8 +110,6 @@ def sets_by_hand(answer):
     f, y, f_new, y_new = rows_of_outputs()
     m, k, levels = len(y), f.shape[1], (0.6, 0.9, 0.97)
     answers = [function(answer)(f.copy(), y.copy(), f_new.copy(), level) for level in levels]
-    if any(found is None for found in answers):
-        raise NotYet("not answered yet: the function returns nothing")
     answers = [numbers(found, *f_new.shape, what="the sets") for found in answers]
     if any(not np.isin(found, (0, 1)).all() for found in answers):
         raise NotYet("the sets must hold True and False")
@@ -175,8 +169,6 @@ def outputs_too_large_and_too_small():
 def temperature(answer):
     for f, y, best in outputs_too_large_and_too_small():
         found = function(answer)(f.copy(), y.copy())
-        if found is None:
-            raise NotYet("not answered yet: the function returns nothing")
         found = number(found, what="the temperature")
         if found <= 0:
             raise NotYet("a positive number is wanted")

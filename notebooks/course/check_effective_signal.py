@@ -65,8 +65,6 @@ def overlap(answer):
 
     def found(P, kappa):
         values = function(answer)(P.copy(), kappa.copy(), CROSS.copy(), NORM2)
-        if values is None:
-            raise NotYet("not answered yet: the function returns nothing")
         return np.asarray(values, float)
 
     ours = found(P, kappa)

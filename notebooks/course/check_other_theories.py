@@ -33,8 +33,6 @@ def kernel_problem():
 def kernel_step(answer):
     g, y, first, second, error = kernel_problem()
     found = function(answer)(g.copy(), y.copy(), first.copy(), second.copy(), 0.3, 0.1)
-    if found is None:
-        raise NotYet("not answered yet: the function returns nothing")
     found = numbers(found, len(g), what="the new outputs")
     parts = np.column_stack([kernel @ vector for vector in (g - y, y) for kernel in (first, second)])
     share = np.linalg.lstsq(parts, found - g, rcond=None)[0] * len(g)  # of which a step may be made

@@ -132,10 +132,17 @@ def number(answer: object, what: str = "the answer") -> float:
 
 
 def function(answer: object) -> Callable:
-    """The answer, which must be a function."""
+    """The answer, which must be a function. Its calls raise `NotYet` where it returns nothing yet."""
     if not callable(answer):
         raise NotYet(f"a function is wanted, without its parentheses; got {type(answer).__name__}")
-    return answer
+
+    def call(*args, **keywords):
+        value = answer(*args, **keywords)
+        if value is None or value is Ellipsis:
+            raise NotYet("not answered yet: the function returns nothing")
+        return value
+
+    return call
 
 
 def close(value, truth, rtol: float = 1e-3, atol: float = 1e-9) -> bool:

@@ -4,6 +4,7 @@ from scipy import stats
 
 import sedyn
 from course.exercises import verdict
+from tests.course.checks import refused
 
 PYTORCH = 0.0004, 0.00012, 0.04
 
@@ -27,8 +28,7 @@ def test_numbers_of_pytorch(answer):
     ],
 )
 def test_numbers_of_pytorch_gone_wrong(answer, message):
-    right, said = verdict("optimizers.1", answer)
-    assert not right and message in said
+    refused("optimizers.1", answer, message)
 
 
 def rule(start, step):
@@ -73,8 +73,7 @@ def test_signum(step):
     ],
 )
 def test_signum_gone_wrong(step, message):
-    right, said = verdict("optimizers.2", rule(zeros, step))
-    assert not right and message in said
+    refused("optimizers.2", rule(zeros, step), message)
 
 
 def test_signum_not_begun():
@@ -108,8 +107,7 @@ def test_share_of_zeros(answer):
     ],
 )
 def test_share_of_zeros_gone_wrong(answer, message):
-    right, said = verdict("optimizers.3", answer)
-    assert not right and message in said
+    refused("optimizers.3", answer, message)
 
 
 @pytest.mark.parametrize("answer", [0.855, 0.85, np.float32(0.848), [0.86]])
@@ -121,5 +119,4 @@ def test_a_flat_signal(answer):
     ("answer", "message"), [(1.175, "upside down"), (1.0, "linear rule"), (0.0, "section 4"), (1.9, "section 4")]
 )
 def test_a_flat_signal_gone_wrong(answer, message):
-    right, said = verdict("optimizers.4", answer)
-    assert not right and message in said
+    refused("optimizers.4", answer, message)
