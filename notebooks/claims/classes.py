@@ -120,7 +120,14 @@ def classes(paper: bool = False, rng=0, executor=None, store=None) -> Claim:
     digit_curves: dict[str, dict] = {}
     for column, (name, training) in zip(axes.T, trainings.items(), strict=False):
         theory = state_evolution(
-            network, training, teacher, Overlaps.of(weights, signals), 2.0, metrics=METRICS, rng=rng_theory
+            network,
+            training,
+            teacher,
+            Overlaps.of(weights, signals),
+            2.0,
+            n_scrambles=8,
+            metrics=METRICS,
+            rng=rng_theory,
         )
         runs = simulate(network, training, teacher, weights, signals, 2 * n, n_runs, metrics=METRICS, rng=rng_theory)
         for field, rows, colour in (("train", "training", BLUE), ("generalization", "fresh", RED)):

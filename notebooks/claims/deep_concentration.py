@@ -19,7 +19,7 @@ def deep_concentration(paper: bool = False, rng=0) -> Claim:
     rng = np.random.default_rng(rng)
     problem = three_layers(T)
     network, training, teacher, overlaps, phi = problem
-    theory = state_evolution(*problem, rng=rng)
+    theory = state_evolution(*problem, n_paths=2**15 if paper else 2**14, n_scrambles=8, rng=rng)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8))
     spread, error = np.zeros((2, len(sizes)))
     paths: dict[str, dict] = {}

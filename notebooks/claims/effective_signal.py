@@ -25,6 +25,7 @@ def regression(W: Array, W_start: Array, signal: Array, n_fresh: int, rng) -> Ar
 def effective_signal(paper: bool = False, rng=0) -> Claim:
     """Trained preactivations of fresh rows, regressed on what they started as and on the truth."""
     n, n_runs, n_fresh, T = (1000, 100, 4000, 40) if paper else (300, 40, 1500, 16)
+    accuracy = {"n_paths": 2**15 if paper else 2**14, "n_scrambles": 8}
     rng = np.random.default_rng(rng)
     network, training, phi = Network((2, 1), ("tanh", "identity")), Training(0.3, T), 1.5
     deep = (np.array([[1.0], [-0.7]]),)
@@ -32,7 +33,7 @@ def effective_signal(paper: bool = False, rng=0) -> Claim:
     overlaps = Overlaps(np.array([[1.0, 0.3], [0.3, 0.8]]), np.array([0.4, -0.1]), 1.0, deep)
     teacher = SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.5)
     weights, signal = overlaps.realize(n, rng=rng)
-    kernels = state_evolution(network, training, teacher, overlaps, phi, rng=rng).kernels
+    kernels = state_evolution(network, training, teacher, overlaps, phi, **accuracy, rng=rng).kernels
     line, line_error = (
         np.concatenate([P.reshape(-1, 4), kappa, np.einsum("ttab->tab", noise).reshape(-1, 4)[:, [0, 1, 3]]], axis=1)
         for P, kappa, noise in (
@@ -52,7 +53,7 @@ def effective_signal(paper: bool = False, rng=0) -> Claim:
     blind = SingleIndex(lambda z: (z**3 - 3 * z) / np.sqrt(6), 0.1)
     unaligned = Overlaps(np.eye(2), np.zeros(2), 1.0, deep)
     reuse, no_reuse = (
-        state_evolution(network, training, blind, unaligned, ratio, n_paths=2**15, rng=rng).kernels
+        state_evolution(network, training, blind, unaligned, ratio, **accuracy, rng=rng).kernels
         for ratio in (phi, np.inf)
     )
     weights, signal = unaligned.realize(n, rng=rng)
