@@ -163,8 +163,8 @@ def outputs_too_large_and_too_small():
 
 @exercise(
     "classes.4",
-    "Try many temperatures between 0.1 and 10, evenly spaced in their logarithm, and take the best.",
     "log_loss(f / temperature, y).mean() is what should be least.",
+    "Try many temperatures between 0.1 and 10, evenly spaced in their logarithm, and take the best.",
 )
 def temperature(answer):
     for f, y, best in outputs_too_large_and_too_small():

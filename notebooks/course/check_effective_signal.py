@@ -36,6 +36,8 @@ def first_kappa(answer):
     ):
         if close(times, factor, 1e-2):
             raise NotYet(message)
+    if close(times, 1, 5e-2):
+        raise NotYet("near; three digits are wanted")
     raise NotYet("equation (E.4) has four factors: step size, a_1, the neuron's output weight, the slope of tanh")
 
 
@@ -76,6 +78,8 @@ def overlap(answer):
         raise NotYet("the start may have an overlap too: what is kept of it, P_t c_0, is missing")
     if close(found(0 * P, kappa), kappa, atol=1e-6):
         raise NotYet("kappa multiplies mu, and <mu, mu> = |mu|^2, which is not 1 here")
+    if close(found(0 * P, kappa), CROSS + NORM2 * kappa, atol=1e-6):
+        raise NotYet("the start fades: P_t says what is left of its overlap at t")
     if close(found(P.swapaxes(1, 2), kappa), truth, atol=1e-6):
         raise NotYet("P is transposed: row a of P_t belongs to neuron a after training")
     raise NotYet("take the inner product of the decomposition of W_1 with mu, term by term")
@@ -106,8 +110,8 @@ def rows_for_a_clean_signal(answer):
     first = next(i for i, (_, share) in enumerate(noise()) if share < 0.12)
     if chosen == first:
         return
-    if chosen == next(i for i, (size, _) in enumerate(noise()) if size < 0.12):
-        raise NotYet("there the noise itself is below 0.12, but the question is its SHARE of the variance")
+    if chosen in {next(i for i, (size, _) in enumerate(noise()) if size < 0.12 * near) for near in (0.95, 1.05)}:
+        raise NotYet("did you compare the noise itself with 0.12? The question is its SHARE of the variance")
     raise NotYet(
         "that is enough, but a smaller value is enough too" if chosen > first else "noise makes up more than 12 % there"
     )

@@ -55,8 +55,14 @@ def signum(answer):
     def path(of):
         now, state, found = value.copy(), of.start(value.copy()), []
         for t, gradient in enumerate(gradients):
-            stepped = of.step(now.copy(), gradient.copy(), state, 0.1, t)
-            if not isinstance(stepped, tuple) or len(stepped) != 2:
+            if not isinstance(state, (tuple, list)):
+                raise NotYet("the state is a tuple of arrays, a single one too: (mean,)")
+            given = now, gradient, *state
+            kept = [np.array(array) for array in given]
+            stepped = of.step(now, gradient, state, 0.1, t)
+            if not all(map(np.array_equal, given, kept)):
+                raise NotYet("a step writes into an array that it is given; let it make new ones")
+            if not isinstance(stepped, (tuple, list)) or len(stepped) != 2:
                 raise NotYet("step returns two things: the new value, and the new state")
             now, state = np.asarray(stepped[0], float), stepped[1]
             if now.shape != value.shape:
@@ -68,6 +74,10 @@ def signum(answer):
         found = path(answer)
     except NotImplementedError:
         raise NotYet("not answered: the class does not say what a step does") from None
+    except (IndexError, ValueError):
+        if type(answer).start is sedyn.Optimizer.start:
+            raise NotYet("the class does not say what it remembers at first: start(self, value)") from None
+        raise
     means, mean = [], 0 * value
     for gradient in gradients:
         mean = 0.9 * mean + 0.1 * gradient
@@ -130,7 +140,7 @@ def flat_and_gaussian():
     problem = sedyn.Network((3, 1), ("tanh", "identity")), training
     teacher = sedyn.SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.3)
     return [
-        sedyn.state_evolution(*problem, teacher, start, 1.5, n_paths=2**11, n_scrambles=2, rng=26).generalization_error[
+        sedyn.state_evolution(*problem, teacher, start, 1.5, n_paths=2**12, n_scrambles=2, rng=26).generalization_error[
             30
         ]
         for start in starts
@@ -145,11 +155,9 @@ def flat_and_gaussian():
 def flat_signal(answer):
     value = number(answer)
     flat, blind = flat_and_gaussian()
-    if abs(value - flat / blind) < 0.02:
+    if abs(value - flat / blind) < 0.04:  # starts and solutions of a reader's own differ by 0.02
         return
-    if abs(value - flat) < 0.015:
-        raise NotYet("that is the error itself; the ratio to that of Gaussian rows is asked for")
-    if abs(value - blind / flat) < 0.02:
+    if abs(value - blind / flat) < 0.05:
         raise NotYet("upside down")
     if abs(value - 1) < 0.02:
         raise NotYet("that would be so for a linear rule; do the overlaps keep the rows?")

@@ -21,6 +21,7 @@ def test_the_first_kappa_by_hand(answer):
         (-KAPPA / np.sqrt(2 / np.pi), "E|Z|"),
         (-KAPPA / 0.3, "step size"),
         (0.0, "four factors"),
+        (-0.1, "three digits"),
         ((KAPPA / 0.7, -KAPPA), "neuron 2"),
     ],
 )
@@ -48,6 +49,7 @@ def test_overlaps_in_any_style(answer):
     [
         (lambda P, kappa, cross, norm2: norm2 * kappa, "P_t c_0"),
         (lambda P, kappa, cross, norm2: P @ cross + kappa, "not 1 here"),
+        (lambda P, kappa, cross, norm2: cross + norm2 * kappa, "start fades"),
         (lambda P, kappa, cross, norm2: P.swapaxes(1, 2) @ cross + norm2 * kappa, "transposed"),
         (lambda P, kappa, cross, norm2: (P @ cross + norm2 * kappa).T, "shape"),
         (lambda P, kappa, cross, norm2: 0 * kappa, "P_t c_0"),
@@ -65,7 +67,8 @@ def test_rows_for_a_clean_signal(answer):
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"), [(4, "SHARE"), (2, "more than 12 %"), (8, "smaller value"), (5, "one of"), (0.0, "one of")]
+    ("answer", "message"),
+    [(4, "SHARE"), (6, "SHARE"), (2, "more than 12 %"), (8, "smaller value"), (5, "one of"), (0.0, "one of")],
 )
 def test_too_few_rows_or_too_many(answer, message):
     refused("effective_signal.3", answer, message)

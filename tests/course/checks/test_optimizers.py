@@ -54,7 +54,11 @@ def zeros(value):
     return (np.zeros_like(value),)
 
 
-@pytest.mark.parametrize("step", [signum, in_32_bits, scaled])
+def in_a_list(self, value, gradient, state, step_size, n_taken):
+    return list(signum(self, value, gradient, state, step_size, n_taken))
+
+
+@pytest.mark.parametrize("step", [signum, in_32_bits, scaled, in_a_list])
 def test_signum(step):
     kind = rule(zeros, step)
     assert verdict("optimizers.2", kind)[0] and verdict("optimizers.2", kind())[0]
@@ -74,6 +78,23 @@ def test_signum(step):
 )
 def test_signum_gone_wrong(step, message):
     refused("optimizers.2", rule(zeros, step), message)
+
+
+def writing(self, value, gradient, state, step_size, n_taken):
+    state[0][...] = 0.9 * state[0] + 0.1 * gradient
+    return value - step_size * np.sign(state[0]), state
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (rule(np.zeros_like, signum), "tuple of arrays"),
+        (rule(zeros, writing), "writes into"),
+        (type("Rule", (sedyn.Optimizer,), {"step": signum}), "remembers"),
+    ],
+)
+def test_signum_without_a_state_of_its_own(kind, message):
+    refused("optimizers.2", kind, message)
 
 
 def test_signum_not_begun():
@@ -110,7 +131,7 @@ def test_share_of_zeros_gone_wrong(answer, message):
     refused("optimizers.3", answer, message)
 
 
-@pytest.mark.parametrize("answer", [0.855, 0.85, np.float32(0.848), [0.86]])
+@pytest.mark.parametrize("answer", [0.855, 0.85, np.float32(0.848), [0.86], 0.873, 0.883])
 def test_a_flat_signal(answer):
     assert verdict("optimizers.4", answer)[0]
 
