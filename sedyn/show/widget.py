@@ -167,11 +167,11 @@ def _new_axes(fig):
     from .plot import QUANTITIES
 
     fig.set_layout_engine("none")
-    places = ((0.055, 0.355), (0.475, 0.205), (0.745, 0.185), (0.94, 0.012))
+    places = ((0.06, 0.35), (0.475, 0.205), (0.745, 0.168), (0.926, 0.012))
     errors, overlaps, heat, bar = (fig.add_axes((left, 0.14, width, 0.69)) for left, width in places)
-    for x, (title, colour) in zip((0.055, 0.19), map(QUANTITIES.__getitem__, CURVES), strict=True):
+    for x, (title, colour) in zip((0.06, 0.195), map(QUANTITIES.__getitem__, CURVES), strict=True):
         fig.text(x, 0.92, title, color=colour, size=11, weight="bold")
-    fig.text(0.055, 0.855, "line: theory, pale: before the change, circles: simulated run", size=9)
+    fig.text(0.06, 0.855, "line: theory, pale: before the change, circles: simulated run", size=9)
     overlaps.set(title="Overlaps of each neuron:\n— with itself,  - - with the signal", xlabel="step t")
     heat.imshow(np.zeros((2, 2)), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
     heat.set(xlabel="step s", ylabel="step t")
