@@ -62,7 +62,7 @@ def test_the_figure_of_other_theories(monkeypatch):
     """Made-up misses: each theory its own at every width and start, the state evolution two standard errors."""
     size = {"linearized": 0.4, "population": -0.3, "wide": 0.1, "state evolution": 0.02}
 
-    def misses(problem, scaled_wide, n, n_starts, n_runs, rng, n_paths):
+    def misses(problem, scaled_wide, n, n_starts, n_runs, rng, accuracy):
         return {name: np.full((n_starts, 2), value) for name, value in size.items()}, np.full(2, 0.01)
 
     monkeypatch.setattr(module, "theory_misses", misses)
