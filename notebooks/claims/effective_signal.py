@@ -25,7 +25,7 @@ def regression(W: Array, W_start: Array, signal: Array, n_fresh: int, rng) -> Ar
 def effective_signal(paper: bool = False, rng=0) -> Claim:
     """Trained preactivations of fresh rows, regressed on what they started as and on the truth."""
     n, n_runs, n_fresh, T = (1000, 100, 4000, 40) if paper else (300, 40, 1500, 16)
-    accuracy = {"n_paths": 2**15 if paper else 2**14, "n_scrambles": 8}
+    accuracy: dict = {"n_paths": 2**15 if paper else 2**14, "n_scrambles": 8}
     rng = np.random.default_rng(rng)
     network, training, phi = Network((2, 1), ("tanh", "identity")), Training(0.3, T), 1.5
     deep = (np.array([[1.0], [-0.7]]),)

@@ -24,7 +24,7 @@ from .base import Claim, claim, mean_and_error, measured, relative_gap, stacked
 def finite_width_agreement(paper: bool = False, rng=0) -> Claim:
     """Errors of networks of a few neurons against the theory, at every step."""
     n, n_runs, phi, T = (1200, 30, 1.5, 40) if paper else (600, 12, 1.5, 16)
-    accuracy = {"n_paths": 2**16 if paper else 2**13, "n_scrambles": 8}
+    accuracy: dict = {"n_paths": 2**16 if paper else 2**13, "n_scrambles": 8}
     rng = np.random.default_rng(rng)
     teacher, training = SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.3), Training(0.25, T)
     steps = np.arange(2, T + 1, 2)

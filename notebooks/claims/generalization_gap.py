@@ -14,7 +14,7 @@ from .base import Claim, claim, mean_and_error, measured, stacked
 def generalization_gap(paper: bool = False, rng=0) -> Claim:
     """Training and generalization error where they differ by a large factor, and on labels that are pure noise."""
     n, n_runs, T, ratios = (1000, 16, 40, (1, 1.25, 1.5, 2, 3, 4, 6)) if paper else (300, 12, 40, (1, 2, 4))
-    accuracy = {"n_paths": 2**15 if paper else 2**13, "n_scrambles": 8}
+    accuracy: dict = {"n_paths": 2**15 if paper else 2**13, "n_scrambles": 8}
     rng = np.random.default_rng(rng)
     network, training = Network((4, 1), ("tanh", "identity")), Training(0.3, T)
     deep = np.array([[1.0], [-0.8], [0.6], [-0.5]])

@@ -87,7 +87,7 @@ def other_theories(paper: bool = False, rng=0) -> Claim:
     starts = {2: 8, 4: 8, 8: 6, 32: 6, 128: 4} if paper else {2: 3, 4: 3, 8: 2, 32: 1}
     n, n_runs, n_wide = (600, 12, 512) if paper else (240, 6, 128)
     # the theory's own error is to be small beside that of the runs
-    accuracy = {"n_paths": 2**14 if paper else 2**12, "n_scrambles": 4, "tolerance": 1e-3 if paper else 1e-2}
+    accuracy: dict = {"n_paths": 2**14 if paper else 2**12, "n_scrambles": 4, "tolerance": 1e-3 if paper else 1e-2}
     rng = np.random.default_rng(rng)
     titles = {"ntk": "NTK scaling", "maximal_update": "mean-field scaling"}
     figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.6), sharex=True, sharey=True)
