@@ -79,6 +79,11 @@ def claim(function: Callable[..., Claim]) -> Callable[..., Claim]:
     return styled
 
 
+def four_steps(T: int) -> list[int]:
+    """Steps far apart, to compare curves at: between neighbours runs hardly differ, and the theory's error counts."""
+    return [T // 8, T // 4, T // 2, T]
+
+
 def stacked(tables: Mapping, column: str) -> dict[str, list]:
     """Tables of equal columns one below the other, the name of each in a column of its own.
 

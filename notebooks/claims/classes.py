@@ -19,7 +19,7 @@ from sedyn import (
     z_scores,
 )
 
-from .base import BLUE, GREEN, RED, Array, Claim, claim, mean_and_error, measured, relative_gap, stacked
+from .base import BLUE, GREEN, RED, Array, Claim, claim, four_steps, mean_and_error, measured, relative_gap, stacked
 from .problems import estimated_run
 
 METRICS = ("cross_entropy", "zero_one")
@@ -138,7 +138,7 @@ def classes(paper: bool = False, rng=0, executor=None, store=None) -> Claim:
                 mean, bar = mean_and_error(found[:, steps, k])
                 key = f"{name}: {NAMES[k]} of {rows} rows"
                 compared = found[:, steps[1:], k], line[steps[1:], k], error[steps[1:], k]
-                p_values[key] = agreement_test(*compared).p_value
+                p_values[key] = agreement_test(*(of[..., k][..., four_steps(T)] for of in (found, line, error))).p_value
                 curves[key] = {"t": steps, "theory": line[steps, k], "runs": mean, "runs_stderr": bar}
                 ax.plot(line[:, k], color=colour, label=f"{rows} rows, theory")
                 ax.errorbar(steps, mean, 2 * bar, fmt="o", color=colour, mfc="white", label=f"{rows} rows, simulation")

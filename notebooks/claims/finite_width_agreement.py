@@ -17,7 +17,7 @@ from sedyn import (
     state_evolution,
 )
 
-from .base import Claim, claim, mean_and_error, measured, relative_gap, stacked
+from .base import Claim, claim, four_steps, mean_and_error, measured, relative_gap, stacked
 
 
 @claim
@@ -41,12 +41,12 @@ def finite_width_agreement(paper: bool = False, rng=0) -> Claim:
         name = f"L = {len(widths)}, width {widths[0]}"
         plot.learning_curves(theory, runs, ax=ax, max_points=12).set_title(name)
         for quantity in ("train_error", "generalization_error"):
-            values = getattr(runs, quantity)[:, steps]
-            line, line_error = getattr(theory, quantity)[steps], getattr(theory.stderr, quantity)[steps]
+            curve = [getattr(of, quantity) for of in (runs, theory, theory.stderr)]
+            values, line, line_error = (of[..., steps] for of in curve)
             key = f"{name}: relative gap of the {plot.QUANTITIES[quantity][0]}"
             agreement |= measured(key, *relative_gap(values, line, line_error))
             key = f"{name}: {plot.QUANTITIES[quantity][0]}"
-            p_values[key] = agreement_test(values, line, line_error).p_value
+            p_values[key] = agreement_test(*(of[..., four_steps(T)] for of in curve)).p_value
             mean, error = mean_and_error(values)
             curves[key] = {"t": steps, "theory": line, "theory_stderr": line_error, "runs": mean, "runs_stderr": error}
     return Claim(
