@@ -40,6 +40,8 @@ def finite_width_agreement(paper: bool = False, rng=0) -> Claim:
         runs = simulate(network, training, teacher, weights, signal, round(phi * n), n_runs, rng=rng)
         name = f"L = {len(widths)}, width {widths[0]}"
         plot.learning_curves(theory, runs, ax=ax, max_points=12).set_title(name)
+        if ax is not axes[0]:
+            ax.get_legend().remove()  # the same in each panel
         for quantity in ("train_error", "generalization_error"):
             curve = [getattr(of, quantity) for of in (runs, theory, theory.stderr)]
             values, line, line_error = (of[..., steps] for of in curve)
