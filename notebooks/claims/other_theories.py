@@ -150,7 +150,7 @@ def other_theories(paper: bool = False, rng=0) -> Claim:
         alt="Four panels, two scalings of the width by two errors: the relative miss of four theories against the "
         "width, both logarithmic. The state evolution lies at the grey noise of the runs at every width. The "
         "linearized network comes down to it only under NTK scaling and only at large width, the infinitely wide one "
-        "at large width, the population limit never.",
+        "in the generalization error under mean-field scaling alone, at the largest width, the population limit never.",
         bars="Bars are two standard errors of the root mean square over starts, from the scatter of the runs.",
         p_values=p_values,
         data={"misses": stacked(misses_of, "series")},
