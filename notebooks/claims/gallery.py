@@ -272,7 +272,8 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
     figure = p_value_figure(every)
     plot.save(figure, folder / "p_values")
     plt.close(figure)
-    test = stats.kstest(every, "uniform")
+    test, small = (stats.kstest(every, "uniform", alternative=side) for side in ("two-sided", "greater"))
+    least = int(np.sum(every < 0.01))
     claims = f"{len(p_values)} claim{'s' if len(p_values) > 1 else ''}"
     missing = [name for name, record in records.items() if not record["made"]]
     text = (
@@ -281,10 +282,12 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
         "runs (`sedyn.agreement_test`). Those of one claim and seed may depend on each other: they share runs, a start "
         "or a theory, so that several near 0 or near 1 may be one chance event; claims and seeds are independent. "
         "A few small ones are due by chance: "
-        f"{np.sum(every < 0.01)} are below 0.01, where {0.01 * len(every):.1f} are expected, the least is "
+        f"{least} {'is' if least == 1 else 'are'} below 0.01, where {0.01 * len(every):.1f} are expected, the least is "
         f"{_number(every.min())}.\n\n![The share of p-values below p against p, a staircase, and the diagonal of a "
         f"uniform law.](p_values.png)\n\n**Kolmogorov-Smirnov distance to the uniform law: {test.statistic:.3f}, p = "
-        f"{_number(test.pvalue)}**, as if all were independent, which they are not: of few claims it says little. "
+        f"{_number(test.pvalue)}; of the excess of small p-values alone: {small.statistic:.3f}, p = "
+        f"{_number(small.pvalue)}**, as if all were independent, which they are not: of few claims it says little. "
+        "Below the diagonal p-values lean to 1; above it theory and runs would disagree. "
         "Claims without a test of agreement (choices, coverages, powers) have none."
     )
     if missing:
