@@ -64,7 +64,7 @@ lite: .venv/all.stamp ## the course as a website that runs in the browser alone 
 	  --contents contents --piplite-wheels wheels
 	@echo "open it with: $(BIN)/python -m http.server --directory build/lite"
 
-figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (some 40 minutes)
+figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (75 minutes on two cores)
 	$(BIN)/python -m sedyn run --output figures/main.png
 	$(BIN)/python notebooks/claims figures
 

@@ -35,8 +35,8 @@ def deep_concentration(paper: bool = False, rng=0) -> Claim:
                 left.fill_between(np.arange(T + 1), low, high, color=colour, alpha=0.3, lw=0)
                 path = theory.deep_weights[0][:, k, 0]
                 paths[f"n = {n}, W_2[{k + 1},1]"] = {"t": np.arange(T + 1), "theory": path, "low": low, "high": high}
-    left.plot(theory.deep_weights[0][:, :, 0])
-    left.set(title="W_2, theory, and 80 % of the runs", xlabel="step t")
+    left.plot(theory.deep_weights[0][:, :, 0], lw=0.8)
+    left.set(title="W_2: theory, and 80 % of the runs at the least and the largest n", xlabel="step t", ylabel="weight")
     b, b_error, a, _ = slope(np.log(sizes), np.log(spread), error / spread)
     right.errorbar(sizes, spread, 2 * error, fmt="o", color=BLUE, mfc="white", label="runs")
     right.plot(sizes, np.exp(a + b * np.log(sizes)), color=BLUE, label=f"slope {b:.2f} ± {b_error:.2f}")

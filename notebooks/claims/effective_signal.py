@@ -91,17 +91,17 @@ def effective_signal(paper: bool = False, rng=0) -> Claim:
     agreement |= measured("cubic link, kappa at T, simulation", kappa[-1], kappa_error[-1])
     return Claim(
         "The effective signal",
-        "A trained preactivation of a new x is P (its start) + kappa <x, mu> + Gaussian noise, with the theory's "
-        "coefficients; reusing data shows the network a link that no population gradient sees.",
+        "A trained preactivation of a new x is P (its start) + kappa <x, mu> + noise, with the theory's coefficients "
+        "and covariance; reusing data shows the network a link that no population gradient sees.",
         f"widths (2, 1), tanh, n = {n}, m/n = {phi}, step size 0.3, T = {T}, link z + sin(2z)/2, noise 0.5, {n_fresh} "
         "fresh rows a run; right panel: a start without overlap, noise 0.1",
         3 * n_runs,
         agreement,
         figure,
         alt="Four panels of coefficients along training. What each neuron keeps of its own start falls and what it "
-        "takes from the other's rises; what is taken from the truth and the variances of the noise grow. Points of "
-        "regressions lie on the theory's lines. In the last, for a cubic link, kappa moves away from 0 only where "
-        "data are reused.",
+        "takes from the other's rises; what is taken from the truth grows in size, the variances of the noise grow. "
+        "Points of regressions lie on the theory's lines. In the last, for a cubic link, kappa moves away from 0 only "
+        "where data are reused.",
         p_values={
             f"all {nine.n_values} coefficients and covariances at T": nine.p_value,
             "cubic link: kappa": agreement_test(kappas, reuse.kappa[steps, 0], reuse.stderr("kappa")[steps, 0]).p_value,

@@ -186,7 +186,7 @@ def feature_tests(paper: bool = False, rng=0, executor=None, store=None) -> Clai
     return Claim(
         "Tests of features from one run",
         "The gradients of one run, summed over its steps and freed of what the weights have done to them, give a "
-        "p-value for every feature, uniform where labels do not depend on it.",
+        "p-value for every feature, nearly uniform where labels do not depend on it.",
         f"n = {n} (m/n = 0.5: {2 * n}), {n // 15} features with equal effects, link tanh(2z), noise "
         f"{FeatureSetting().noise} (AR(0.8): 0.4, m/n = 1.3: 0.3), widths (3, 1) or (3, 3, 1), step size 0.2 (logistic "
         f"0.5), T = {T}, {n_runs} runs of each setting; covariance known (the identity unless AR) or from "

@@ -53,9 +53,10 @@ def finite_width_agreement(paper: bool = False, rng=0) -> Claim:
             curves[key] = {"t": steps, "theory": line, "theory_stderr": line_error, "runs": mean, "runs_stderr": error}
     return Claim(
         "Finite width",
-        "The width stays fixed, with no limit of wide layers: for networks of a few neurons, of any depth, the theory "
-        "gives training and generalization error at every step.",
-        f"tanh, all layers trained, n = {n}, m/n = {phi}, step size 0.25, T = {T}, link z + sin(2z)/2, noise 0.3",
+        "The width stays fixed, with no limit of wide layers: for networks of a few neurons, of two and three "
+        "layers, the theory gives training and generalization error at every step.",
+        f"widths (2, 1), (8, 1) and (4, 3, 1), tanh, all layers trained, n = {n}, m/n = {phi}, step size 0.25, T = "
+        f"{T}, link z + sin(2z)/2, noise 0.3",
         3 * n_runs,
         agreement,
         figure,

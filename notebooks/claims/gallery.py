@@ -177,7 +177,7 @@ def write_page(folder) -> Path:
     parts = [_head(records)]
     for title, names in (
         ("The claims of the paper", [name for name in order if name in PAPER]),
-        ("Extensions", [name for name in order if name not in PAPER]),
+        ("More of the theory, and extensions", [name for name in order if name not in PAPER]),
     ):
         if names:
             parts += [f"## {title}", *(_section(folder, name, records[name]) for name in names)]
@@ -200,9 +200,11 @@ def _head(records: dict[str, dict]) -> str:
     text = (
         "# Figures, one per claim\n\nEach is made by one function in `notebooks/claims/`; `make figures` makes this "
         "page. First the claims of the paper, worded as in its abstract ([arXiv:2505.04898v2]"
-        f"(https://arxiv.org/abs/2505.04898v2)): {worded}. Then extensions, and [all p-values](#all-p-values).\n\n"
+        f"(https://arxiv.org/abs/2505.04898v2)): {worded}. Then more of the theory and extensions, and [all "
+        f"p-values](#all-p-values).\n\n"
         "A number behind ± is a standard error. A p-value is the probability of a disagreement this large or larger if "
-        "theory and runs agree (`sedyn.agreement_test`; Kolmogorov and Smirnov's test for laws). Of several seeds, the "
+        "theory and runs agree (`sedyn.agreement_test`; Kolmogorov and Smirnov's test for laws; normal, chi-square "
+        "and F tests for slopes, limits and many starts). Of several seeds, the "
         "figure and the CSV are those of the first.\n"
     )
     if stamps:
@@ -279,16 +281,19 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
     text = (
         f"## All p-values\n\n{len(every)} p-values of {claims}. If theory and runs agree, each is "
         "uniform between 0 and 1, and leans to 1 where the theory's own standard error is not small beside that of the "
-        "runs (`sedyn.agreement_test`). Those of one claim and seed may depend on each other: they share runs, a start "
-        "or a theory, so that several near 0 or near 1 may be one chance event; claims and seeds are independent. "
-        "A few small ones are due by chance: "
+        "runs in every combination of the values compared (`sedyn.agreement_test`). Those of one claim and seed may "
+        "depend on each other: they share runs, a start "
+        "or a theory, so that several near 0 or near 1 may be one chance event; claims and seeds are as good as "
+        "independent. A few small ones are due by chance: "
         f"{least} {'is' if least == 1 else 'are'} below 0.01, where {0.01 * len(every):.1f} are expected, the least is "
-        f"{_number(every.min())}.\n\n![The share of p-values below p against p, a staircase, and the diagonal of a "
-        f"uniform law.](p_values.png)\n\n**Kolmogorov-Smirnov distance to the uniform law: {test.statistic:.3f}, p = "
-        f"{_number(test.pvalue)}; of the excess of small p-values alone: {small.statistic:.3f}, p = "
-        f"{_number(small.pvalue)}**, as if all were independent, which they are not: of few claims it says little. "
+        f"{_number(every.min())}.\n\n![The share of p-values below p against p, a staircase, the diagonal of a uniform "
+        "law, and the grey band of 95 % of independent samples; the staircase runs below the diagonal, inside the band "
+        f"but for its edge.](p_values.png)\n\n**Kolmogorov-Smirnov distance to the uniform law: "
+        f"{test.statistic:.3f}, p = {_number(test.pvalue)}; of the excess of small p-values alone: "
+        f"{small.statistic:.3f}, p = {_number(small.pvalue)}**, as if all were independent, which they are not. "
         "Below the diagonal p-values lean to 1; above it theory and runs would disagree. "
-        "Claims without a test of agreement (choices, coverages, powers) have none."
+        "Claims without a test of agreement (choices, coverages, powers) have none: a bias that their tables show is "
+        "not counted here."
     )
     if missing:
         text += f" Made before p-values were kept, and not among them yet: {', '.join(missing)}."

@@ -52,13 +52,13 @@ def gaussian_fluctuations(paper: bool = False, rng=0) -> Claim:
     return Claim(
         "Fluctuations in first-layer weights",
         "First-layer weights fluctuate from data set to data set: given start and signal, each is Gaussian, with "
-        "mean and covariance given by the theory.",
+        "mean and variance given by the theory.",
         f"{THREE_LAYERS}, n = {n}, T = {T}, {per_run} features of each run",
         n_runs,
         agreement | {f"smallest of {len(gaussian)} Kolmogorov-Smirnov p-values": min(gaussian)},
         figure,
         alt="Three panels, at three steps: the ordered standardised weights of three neurons against the quantiles "
-        "of the standard Gaussian. All points lie along the diagonal, up to scatter at the two ends.",
+        "of the standard Gaussian. The points lie near the diagonal, up to scatter at the two ends.",
         bars="No bars: each point is one weight. Standard errors of the variances are over runs.",
         p_values=p_values,
         data={

@@ -58,8 +58,8 @@ def generalization_gap(paper: bool = False, rng=0) -> Claim:
     axes[0].legend()
     return Claim(
         "A generalization gap beyond uniform convergence",
-        "The theory gives both errors where they differ by a large factor; the same network in the same time fits pure "
-        "noise as well, so a bound that holds for all it can reach says nothing.",
+        "The theory gives both errors where they differ by a large factor; at m = n the same network in the same time "
+        "fits pure noise as well, so a bound that holds for all it can reach says nothing.",
         f"widths (4, 1), tanh, n = {n}, step size 0.3, T = {T}, noise 0.5 (left) and 1 (right)",
         n_runs * len(ratios) * 2,
         agreement,

@@ -183,17 +183,19 @@ def interval_coverage(paper: bool = False, rng=0, executor=None, store=None) -> 
     return Claim(
         "Prediction intervals from one run",
         "Left-out outputs of the training rows themselves give intervals that cover new labels as often as they say, "
-        "at any step; residuals of the training rows do not.",
+        "at the best and the last step, and more often where many outputs are equal; residuals of the training rows "
+        "do not.",
         f"{n_problems} problems, {n_runs} runs each, {FRESH} fresh rows a run: L = 2 and 3, tanh, ReLU, GELU, m = 200 "
-        "to 600, m/n = 0.5 to 5, Gaussian, Rademacher and t(10) features, five links, noise 0.3, squared and (a "
-        "quarter, prediction sets) logistic loss, with momentum, weight decay or batches, T = 10, 25, 50; apart, where "
+        "to 600, m/n = 0.5 to 5, Gaussian, Rademacher and t(10) features, five links, noise 0.3, squared and ("
+        "16, prediction sets) logistic loss, with momentum, weight decay or batches, T = 10, 25, 50; apart, where "
         "more than 1 % of the fresh rows share one output, what has a logistic loss and dead neurons",
         n_problems * n_runs,
         {name: float(value) for name, value in agreement.items()},
         figure,
         alt="Left, coverage minus level for five levels: the points of all problems within a grey band of 0.015 "
-        "around 0, but for those with tied outputs above it. Middle, coverage against level: lines of left-out "
-        "residuals on the diagonal, lines of the training rows' residuals far below. Right, the spread of the "
+        "around 0, but for some of those with tied outputs above it. Middle, coverage against level: lines of "
+        "left-out residuals on the diagonal, a few with tied outputs above it, lines of the training rows' residuals "
+        "far below. Right, the spread of the "
         "coverage over runs against what is said of it: points below and along the diagonal.",
         bars="Left, bars are one standard error of the mean over runs.",
         data={

@@ -76,8 +76,9 @@ def non_gaussian_features(paper: bool = False, rng=0) -> Claim:
         ax.legend(loc="upper left", fontsize=8, ncols=2)
     return Claim(
         "Validity for non-Gaussian features",
-        "Where signal and start are spread over many features, only independence, variance 1 and enough moments "
-        "matter: the generalization error then shows no gap to the Gaussian theory; outside, a gap stays.",
+        "Where signal and start are spread over many features, only independence, mean 0, variance 1 and enough "
+        "moments matter: the generalization error then shows no gap to the Gaussian theory; outside, a gap is left, "
+        "that of heavy tails over these n.",
         f"widths (2, 1), tanh, n = {', '.join(map(str, sizes))}, m/n = {phi}, step size 0.3, T = {T}, "
         "link z + sin(2z)/2, noise 0.3; gap at n = infinity by a straight line in 1/n",
         total,

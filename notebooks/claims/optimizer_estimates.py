@@ -95,7 +95,7 @@ def optimizer_estimates(paper: bool = False, rng=0, executor=None, store=None) -
         marks = [mark for mark in (0.01, 0.03, 0.1, 0.3, 1, 3) if mark > 0.8 * values[..., T].min()]
         axis.set_ticks(marks, [f"{mark:g}" for mark in marks])
     axes[0].minorticks_off()
-    axes[0].legend(fontsize=8, loc="lower right")
+    axes[0].legend(fontsize=8, loc="lower right", frameon=True, framealpha=1, edgecolor="none")
     axes[1].axhline(0, color="k", lw=0.8)
     axes[1].set(xscale="log", xlabel="aspect ratio m/n", ylabel="estimate over truth - 1, %, ± 2 s.e.")
     axes[1].set(title="bias")
@@ -120,7 +120,9 @@ def optimizer_estimates(paper: bool = False, rng=0, executor=None, store=None) -
         alt="Left, error from the training rows against true error, one point per run: estimates along the diagonal, "
         "grey training errors far below. Middle, the bias against m/n for four updates: a few percent at most, but "
         "sign descent about 9 % low at the fewest rows and soft thresholding with wide bars. Right, standardised "
-        "errors against Gaussian quantiles: close to the diagonal, sign descent below it at the left end.",
+        "errors against Gaussian quantiles: near the diagonal; sign descent below it over the left "
+        "half, where its standard error is too small, and all below it at the right end, Adam most, whose is too "
+        "large.",
         data={
             "bias": stacked(
                 {

@@ -76,13 +76,12 @@ def optimizers(paper: bool = False, rng=0) -> Claim:
         mean, error = 100 * np.array([gaps[name, quantity] for name in OPTIMIZER_CASES]).T
         last.errorbar(mean, places + shift, xerr=2 * error, fmt="o", color=colour, mfc="white", label=word)
     last.set_yticks(places, [name.replace(", ", ",\n") for name in OPTIMIZER_CASES], fontsize=8)
-    last.set(xlabel="runs over theory - 1, %, ± 2 s.e.", title="gap, mean over the steps", ylim=(-0.6, places[0] + 1.7))
-    last.legend(loc="upper right", fontsize=8)
+    last.set(xlabel="runs over theory - 1, %, ± 2 s.e.", title="gap, mean over the steps", ylim=(-0.6, places[0] + 0.6))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return Claim(
         "Updates that act entry by entry",
-        "Any update of the first layer that acts entry by entry is predicted at every step, from the actual rows of "
-        "weights and signal.",
+        "Updates of the first layer that act entry by entry, five of them here, are predicted at every step, from the "
+        "actual rows of weights and signal.",
         f"widths (3, 1) and (3, 2, 1), tanh, all layers trained, the deep ones by plain gradient descent, n = {n}, T = "
         f"{T}, link z + sin(2z)/2, noise 0.3; m/n = 1.5, 2.5 for sign descent with L = 3, or as named",
         len(OPTIMIZER_CASES) * n_runs,
@@ -93,8 +92,8 @@ def optimizers(paper: bool = False, rng=0) -> Claim:
         },
         figure,
         alt="Seven panels, one update and setting each: training and generalization error along the steps, the "
-        "points of the runs on the lines of the theory. In the last panel the mean relative gaps, within about one "
-        "percent of 0.",
+        "points of the runs on the lines of the theory. In the last panel the mean relative gaps, within one and a "
+        "half percent of 0.",
         bars="Bars are two standard errors of the mean over runs.",
         p_values=p_values,
         data={"curves": stacked(curves, "series")},

@@ -135,8 +135,8 @@ def other_theories(paper: bool = False, rng=0) -> Claim:
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return Claim(
         "Against theories of wide, linearized or endless",
-        "At finite width the linearized network, the population limit and the infinitely wide network miss the errors; "
-        "each comes right at best in its own limit, and the state evolution is right at every width.",
+        "At small width the linearized network, the population limit and the infinitely wide network miss the errors; "
+        "each comes right at best towards its own limit, and the state evolution is right at every width.",
         f"two layers, tanh, n = {n}, m/n = 1.5, T = 16, step size 0.25 at width 2, link z + sin(2z)/2, noise 0.3; "
         f"width and number of starts {starts}; infinitely wide: {n_wide}; relative misses, root mean square over both "
         "errors",
@@ -151,7 +151,8 @@ def other_theories(paper: bool = False, rng=0) -> Claim:
         "width, both logarithmic. The state evolution lies at the grey noise of the runs at every width. The "
         "linearized network comes down to it only under NTK scaling and only at large width, the infinitely wide one "
         "in the generalization error under mean-field scaling alone, at the largest width, the population limit never.",
-        bars="Bars are two standard errors of the root mean square over starts, from the scatter of the runs.",
+        bars="Bars are two standard errors of the root mean square over starts, from the scatter of the runs; "
+        "downwards they are cut for the logarithmic axis.",
         p_values=p_values,
         data={"misses": stacked(misses_of, "series")},
     )

@@ -83,8 +83,9 @@ def universality_gap(paper: bool = False, rng=0, executor=None, store=None) -> C
     right.legend(fontsize=8)
     return Claim(
         "How fast universality sets in",
-        "Where signal and start are spread over many features, the training error under each of six feature laws "
-        "differs from the theory by a gap that decays like 1/n; its size grows with the law's fourth moment.",
+        "Where signal and start are spread over many features, the training error under six feature laws is off "
+        "the theory by a multiple of the law's excess kurtosis over n: upwards for heavy tails, downwards for light "
+        "ones.",
         f"widths (2, 1), tanh, n = {', '.join(map(str, sizes))} with {', '.join(map(str, n_seeds))} runs of each law, "
         f"m/n = 1.5, step size 0.3, T = {T}, link z + sin(2z)/2, noise 0.3; an exponent common "
         "to all laws, and lines in 1/n through 0"

@@ -23,10 +23,10 @@ def test_p_values_are_uniform_when_theory_and_runs_agree(rng, n_runs, n_steps):
 @pytest.mark.parametrize("errors", ["independent", "shared", "walk"])
 @pytest.mark.parametrize("smooth", [False, True])
 def test_standard_errors_of_the_theory_never_make_p_values_too_small(rng, errors, smooth):
-    """Whatever the correlation of the theory's errors, and of the runs'."""
-    n_runs, k, trials = 25, 7, 800
+    """A known standard error: whatever the correlation of the theory's errors, and of the runs'."""
+    n_runs, k, trials = 25, 7, 500
     steps = np.arange(1, k + 1)
-    for stderr in (0.05, 0.3, 1.0, 3.0, 10.0):
+    for stderr in (0.2, 1.0, 10.0):
         p = []
         for _ in range(trials):
             samples = curves(rng, n_runs, k) if smooth else rng.standard_normal((n_runs, k))
@@ -98,3 +98,21 @@ def test_long_curves_are_thinned_and_keep_their_end(rng):
 def test_too_few_runs_are_refused():
     with pytest.raises(ValueError, match="at least four"):
         sedyn.agreement_test([[1.0], [2.0], [3.0]], [1.0])
+
+
+@pytest.mark.parametrize("n_randomizations", [4, 8])
+def test_a_standard_error_from_few_randomizations_does_no_harm_below_a_third_of_that_of_the_runs(rng, n_randomizations):
+    n_runs, k, trials, p = 25, 4, 2000, []
+    for _ in range(trials):
+        each = 0.3 / np.sqrt(n_runs) * np.sqrt(n_randomizations) * rng.standard_normal((n_randomizations, 1))
+        theory, stderr = each.mean(axis=0) * np.ones(k), sedyn.common.stderr(each) * np.ones(k)
+        p.append(sedyn.agreement_test(rng.standard_normal((n_runs, k)), theory, stderr).p_value)
+    for level in (0.001, 0.01, 0.05, 0.2):
+        assert np.mean(np.array(p) < level) < level + 3.3 * np.sqrt(level / trials)
+
+
+def test_values_far_from_zero_and_infinite_standard_errors(rng):
+    assert sedyn.agreement_test(np.full((13, 2), 1e150), 0.0).p_value == 0.0
+    assert sedyn.agreement_test(1e9 + rng.standard_normal((13, 2)), 1e9).p_value > 1e-3
+    with pytest.raises(ValueError, match="finite"):
+        sedyn.agreement_test(rng.standard_normal((13, 2)), 0.0, [np.inf, 1.0])
