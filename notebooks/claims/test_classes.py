@@ -94,7 +94,7 @@ def test_the_figure_shows_what_was_measured(light):
     np.testing.assert_allclose(np.mean(drawn**2, axis=1), squares)
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_a_forgotten_memory_and_training_outputs_are_noticed(light, monkeypatch):
     """The theory of fresh rows at every step for the simulation; the training rows' own errors for the estimate."""
     right, estimated = module.state_evolution, module.estimated_run

@@ -58,7 +58,7 @@ def test_feature_tests_at_paper_size():
     assert abs(z(made, "plain, m/n = 1.5: power at 0.05, least squares", 0.556)) < 4, made
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_feature_tests_notice_a_forgotten_response(monkeypatch):
     """Training makes gradients orthogonal to the features: without the response nothing is found, even by chance."""
     from sedyn.estimate.features import FeatureTests

@@ -108,7 +108,7 @@ def test_the_gallery_is_up_to_date(tmp_path):
     )
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_figures_are_made_in_processes_of_their_own(tmp_path):
     """Spawned, as `write` does it: they find the package, and the claims in it, by themselves."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:

@@ -40,7 +40,7 @@ def test_optimizer_estimates():
         assert size == pytest.approx(said)
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_optimizer_estimates_notice_the_training_error(monkeypatch):
     """The training error in the place of the estimate, which forgets the memory."""
     right = module.estimated_run

@@ -40,7 +40,7 @@ def test_optimizers():
         assert len(lines) == 2 and all(line.get_ydata()[0] > line.get_ydata()[-1] for line in lines)
 
 
-@pytest.mark.seconds
+@pytest.mark.minutes
 def test_optimizers_notice_another_epsilon(monkeypatch):
     """Runs by an Adam that is not the one of the theory."""
     right = module.simulate
