@@ -189,7 +189,7 @@ def competitors(paper: bool = False, rng=0) -> Claim:
     axes[2].set_ylim(low * (low / high) ** 0.45, high)
     marks = [mark for mark in (0.02, 0.05, 0.1, 0.2, 0.5, 1) if low < mark < high]
     axes[2].set_yticks(marks, [f"{mark:g}" for mark in marks])
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.09))  # above the training error
     axes[2].legend(fontsize=8, loc="lower left", title="filled linear, open tanh", title_fontsize=8)
     return Claim(
         "Beside leave-one-out and generalized cross-validation",
