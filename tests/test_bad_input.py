@@ -596,7 +596,7 @@ sedyn.population_errors(NETWORK, TEACHER, 3, SIGNAL)
 sedyn.agreement_test([[1.0], [2.0], [3.0]], [1.0])
     ValueError: samples: a test with the covariance over runs needs at least four of them; got 3
 sedyn.agreement_test([[1.0], [2.0], [3.0], [5.0]], [1.0], -1.0)
-    ValueError: stderr must hold real numbers >= 0, or NaN where there is none; got -1.0
+    ValueError: stderr must hold finite real numbers >= 0, or NaN where there is none; got -1.0
 sedyn.z_scores([[1.0, 2.0]], [1.0, 2.0])
     ValueError: samples: at least two runs are needed to know their spread; got shape (1, 2)
 sedyn.z_scores([[1.0, 2.0], [2.0, 3.0]], [1.0, 2.0, 3.0])
