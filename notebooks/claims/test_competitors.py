@@ -119,7 +119,8 @@ def test_the_figure_shows_what_was_measured(light):
         for label in (ESTIMATE, LEFT_OUT, GENERALIZED, TRAINED, "true error"):
             rows = [i for i, series in enumerate(light.data["curves"]["series"]) if series == f"{name}: {label}"]
             np.testing.assert_allclose(curve(ax, label)[1], np.array(light.data["curves"]["value"])[rows], rtol=1e-12)
-    np.testing.assert_allclose(curve(linear, "limit of generalized cross-validation")[1], module.linear_limits(24)["generalized"])
+    limit = curve(linear, "limit of generalized cross-validation")[1]
+    np.testing.assert_allclose(limit, module.linear_limits(24)["generalized"])
     n, spread, error = labelled(gaps, ESTIMATE)
     b, b_error, *_ = claims.slope(np.log([40, 80, 160]), np.log(spread), error / spread)
     name = f"linear: {ESTIMATE}, slope of log |gap| against log n"
