@@ -17,7 +17,7 @@ run: .venv/run.stamp ## the main job: theory against simulation, then real digit
 fast: .venv/all.stamp ## the quick tests and doctests, in less than a minute
 	$(pytest) -m "not seconds and not minutes"
 
-test: .venv/all.stamp ## tests, doctests and notebooks, in about 15 minutes on two cores
+test: .venv/all.stamp ## tests, doctests and notebooks, in about 13 minutes on two cores
 	$(pytest) --dist worksteal
 	$(nbval)
 
@@ -64,7 +64,7 @@ lite: .venv/all.stamp ## the course as a website that runs in the browser alone 
 	  --contents contents --piplite-wheels wheels
 	@echo "open it with: $(BIN)/python -m http.server --directory build/lite"
 
-figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (75 minutes on two cores)
+figures: .venv/run.stamp ## every figure at paper size, one per claim, and the gallery figures/README.md (70 minutes on two cores)
 	$(BIN)/python -m sedyn run --output figures/main.png
 	$(BIN)/python notebooks/claims figures
 
