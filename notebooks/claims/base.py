@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from scipy import stats
 
 from sedyn import plot
 
@@ -115,6 +116,11 @@ def weighted_mean(values: Array, errors: Array) -> tuple[float, float]:
 def measured(name: str, value, error) -> dict[str, float]:
     """One entry of `Claim.agreement` with its standard error."""
     return {name: float(value), f"{name}, s.e.": float(error)}
+
+
+def two_sided(difference: float, error: float) -> float:
+    """The p-value of a Gaussian difference that should be 0, of this standard error."""
+    return float(2 * stats.norm.sf(abs(difference / error)))
 
 
 def relative_gap(values: Array, line: Array, line_error: Array) -> tuple[float, float]:

@@ -8,7 +8,20 @@ from scipy import stats
 
 from sedyn import Network, SingleIndex, Training, population_errors, random_signal
 
-from .base import BLUE, GREEN, RED, Array, Claim, claim, mean_and_error, measured, slope, stacked, weighted_mean
+from .base import (
+    BLUE,
+    GREEN,
+    RED,
+    Array,
+    Claim,
+    claim,
+    mean_and_error,
+    measured,
+    slope,
+    stacked,
+    two_sided,
+    weighted_mean,
+)
 from .problems import ESTIMATION_NETWORKS, estimated_run
 
 
@@ -92,8 +105,8 @@ def consistent_estimation(paper: bool = False, rng=0) -> Claim:
         bars="Bars are two standard errors of the mean over runs, in the third panel over runs of all settings.",
         p_values={
             f"all {len(settings)} slopes are -1/2": float(stats.chi2.sf(np.sum(z**2), len(settings))),
-            "the slope common to all is -1/2": float(2 * stats.norm.sf(abs(common + 0.5) / common_error)),
-            "no bias at n = infinity": float(2 * stats.norm.sf(abs(a / a_error))),
+            "the slope common to all is -1/2": two_sided(common + 0.5, common_error),
+            "no bias at n = infinity": two_sided(a, a_error),
         },
         data={
             "gaps": stacked(

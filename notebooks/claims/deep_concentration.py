@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy import stats
 
 from sedyn import agreement_test, simulate, state_evolution
 
-from .base import BLUE, GREEN, RED, Array, Claim, claim, mean_and_error, measured, slope, stacked
+from .base import BLUE, GREEN, RED, Array, Claim, claim, mean_and_error, measured, slope, stacked, two_sided
 from .problems import THREE_LAYERS, three_layers
 
 
@@ -64,7 +63,7 @@ def deep_concentration(paper: bool = False, rng=0) -> Claim:
         "errors, by bootstrap over runs.",
         p_values={
             f"all {len(z)} deep weights at T, n = {sizes[-1]}": agreement_test(values, end, end_error).p_value,
-            "slope of log sd against log n is -1/2": float(2 * stats.norm.sf(abs(b + 0.5) / b_error)),
+            "slope of log sd against log n is -1/2": two_sided(b + 0.5, b_error),
         },
         data={"paths": stacked(paths, "series"), "spread": {"n": sizes, "sd": spread, "stderr": error}},
     )

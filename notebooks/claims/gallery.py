@@ -180,7 +180,7 @@ def write_page(folder) -> Path:
         ("More of the theory, and extensions", [name for name in order if name not in PAPER]),
     ):
         if names:
-            parts += [f"## {title}", *(_section(folder, name, records[name]) for name in names)]
+            parts += [f"## {title}", *(_section(name, records[name]) for name in names)]
     p_values = {name: records[name]["p_values"] for name in order if records[name]["p_values"]}
     if p_values:
         parts.append(_p_values(folder, records, p_values))
@@ -195,7 +195,7 @@ def _made(made: dict[str, str]) -> str:
 
 
 def _head(records: dict[str, dict]) -> str:
-    stamps = list(dict.fromkeys(_made(record["made"]) for record in records.values() if record["made"]))
+    stamps = list(dict.fromkeys(_made(record["made"]) for record in records.values()))
     worded = "; ".join(PAPER.values())
     text = (
         "# Figures, one per claim\n\nEach is made by one function in `notebooks/claims/`; `make figures` makes this "
@@ -241,17 +241,15 @@ def _table(record: dict, field: str, heading: str) -> str:
     return "\n".join([f"| {heading} | {' | '.join(head)} |", "|---|" + "---:|" * len(seeds), *rows])
 
 
-def _section(folder: Path, name: str, record: dict) -> str:
+def _section(name: str, record: dict) -> str:
     file, first, last = code_lines(name)
-    seeds, seconds = record["seeds"], record["seconds"]
-    facts = [f"[`{file}`, lines {first} to {last}]({REPOSITORY}/{file}#L{first}-L{last})"]
-    if (folder / f"{name}.csv").exists():
-        facts.append(f"[data of the figure (CSV)]({name}.csv)")
-    facts.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}")
-    if seconds:
-        facts.append(f"run time {' + '.join(f'{s:.0f}' for s in seconds)} s by the clock")
-    if not record["made"]:
-        facts.append("made before data, run time and versions were kept")
+    seeds = record["seeds"]
+    facts = [
+        f"[`{file}`, lines {first} to {last}]({REPOSITORY}/{file}#L{first}-L{last})",
+        f"[data of the figure (CSV)]({name}.csv)",
+        f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}",
+        f"run time {' + '.join(f'{s:.0f}' for s in record['seconds'])} s by the clock",
+    ]
     runs = f"{record['n_runs']} runs" + (" of each seed" if len(seeds) > 1 else "")
     parts = [
         f"### {record['title']}",
@@ -277,7 +275,6 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
     test, small = (stats.kstest(every, "uniform", alternative=side) for side in ("two-sided", "greater"))
     least = int(np.sum(every < 0.01))
     claims = f"{len(p_values)} claim{'s' if len(p_values) > 1 else ''}"
-    missing = [name for name, record in records.items() if not record["made"]]
     text = (
         f"## All p-values\n\n{len(every)} p-values of {claims}. If theory and runs agree, each is "
         "uniform between 0 and 1, and leans to 1 where the theory's own standard error is not small beside that of the "
@@ -295,8 +292,6 @@ def _p_values(folder: Path, records: dict[str, dict], p_values: dict[str, dict])
         "Claims without a test of agreement (choices, coverages, powers) have none: a bias that their tables show is "
         "not counted here."
     )
-    if missing:
-        text += f" Made before p-values were kept, and not among them yet: {', '.join(missing)}."
     tables = [
         f"### p-values of: {records[name]['title']}\n\n{_table(records[name], 'p_values', 'p-value')}"
         for name in p_values

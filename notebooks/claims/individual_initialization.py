@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy import stats
 
 from sedyn import (
     Network,
@@ -18,7 +17,7 @@ from sedyn import (
     state_evolution,
 )
 
-from .base import GREY, RED, Claim, claim, measured, slope
+from .base import GREY, RED, Claim, claim, measured, slope, two_sided
 
 
 @claim
@@ -73,7 +72,7 @@ def individual_initialization(paper: bool = False, rng=0) -> Claim:
         yscale="log",
     )
     right.legend()
-    p_values["slope over starts is 1"] = float(2 * stats.norm.sf(abs(b - 1) / b_error))
+    p_values["slope over starts is 1"] = two_sided(b - 1, b_error)
     others = np.abs(np.subtract.outer(mean, predicted) / error[:, None])[~np.eye(n_starts, dtype=bool)]
     return Claim(
         "Individual initialization beyond lazy training",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy import stats
 
 from sedyn import Network, Overlaps, SingleIndex, Training, Weights, gradient_descent, state_evolution
 
-from .base import Array, Claim, claim, measured, relative_gap, slope, stacked
+from .base import Array, Claim, claim, measured, relative_gap, slope, stacked, two_sided
 from .problems import UNIVERSAL, fresh_error, row_scales
 
 
@@ -66,7 +65,7 @@ def non_gaussian_features(paper: bool = False, rng=0) -> Claim:
         agreement |= measured(f"{name}: relative gap at n = infinity", a, a_error)
         points[name] = {"n": sizes, "gap": gap, "stderr": error}
         if inside:
-            p_values[f"{name}: no gap at n = infinity"] = float(2 * stats.norm.sf(abs(a / a_error)))
+            p_values[f"{name}: no gap at n = infinity"] = two_sided(a, a_error)
     for ax, title in zip(axes, ("independent entries with enough moments", "outside"), strict=True):
         ax.axhline(0, color="k", lw=0.8)
         ax.set(title=title, xlabel="1 / n", ylabel="generalization error / theory - 1")

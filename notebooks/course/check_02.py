@@ -6,7 +6,7 @@ import numpy as np
 
 import sedyn
 
-from .exercises import NotYet, close, exercise, function, number, numbers
+from .exercises import NotYet, close, exercise, function, number, numbers, one_of
 
 
 @exercise(
@@ -105,10 +105,7 @@ def predicted_error(phi):
     "The errors fall with phi; take the first value that is small enough.",
 )
 def enough_rows(answer):
-    value = number(answer)
-    place = int(np.argmin(np.abs(np.subtract(GRID, value))))
-    if not close(value, GRID[place]):
-        raise NotYet("the answer is one of the values " + ", ".join(f"{phi:g}" for phi in GRID))
+    place = one_of(answer, GRID)
     if predicted_error(GRID[place]) >= 0.7:
         if place == 0:
             raise NotYet("that is enough for the TRAINING error, which fewer rows make only smaller")

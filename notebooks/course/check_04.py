@@ -6,7 +6,7 @@ import numpy as np
 
 import sedyn
 
-from .exercises import NotYet, close, exercise, function, number, numbers
+from .exercises import NotYet, close, exercise, function, listed, number, numbers
 
 
 @exercise(
@@ -52,8 +52,7 @@ def whiten(answer):
     "sqrt(n) W_1 is a mean plus a Gaussian, both of order 1. So of what order are the two parts of W_1 itself?",
 )
 def exponents(answer):
-    if isinstance(answer, dict):
-        answer = list(answer.values())
+    answer = listed(answer)
     if np.shape(answer) == (2, 2):  # one row for deep weights, one for the first layer
         answer = np.ravel(answer)
     found, truth = numbers(answer, 4, what="the answer (four exponents)"), np.array([0.5, 0, 0.5, 0.5])

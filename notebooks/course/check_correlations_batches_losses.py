@@ -7,7 +7,7 @@ import numpy as np
 
 import sedyn
 
-from .exercises import NotYet, exercise, function, number, numbers
+from .exercises import NotYet, exercise, function, listed, number, numbers
 
 BETA, STEP = 0.95, 0.2
 
@@ -108,9 +108,7 @@ def zero_one_errors():
     "A network that gives the same answer to every row has the share of the rarer class as its zero-one error.",
 )
 def how_much_decay(answer):
-    if isinstance(answer, dict):
-        answer = list(answer.values())
-    best, deadly = (float(value) for value in numbers(answer, 2, what="the answer, a pair (best, deadly),"))
+    best, deadly = (float(value) for value in numbers(listed(answer), 2, what="the answer, a pair (best, deadly),"))
     ends = zero_one_errors()
     for name, given in (("best", best), ("deadly", deadly)):
         if not np.isclose(GRID, given, atol=1e-3).any():

@@ -7,7 +7,7 @@ from scipy import integrate, stats
 
 import sedyn
 
-from .exercises import NotYet, close, exercise, function, number
+from .exercises import NotYet, close, exercise, function, number, one_of
 
 ETA, PHI, T = 0.3, 1.5, 30
 W_2 = np.array([[1.0], [-0.7]])
@@ -103,10 +103,7 @@ def noise():
     "The share is noise / (truth + start + noise), each part at t = 30.",
 )
 def rows_for_a_clean_signal(answer):
-    value = number(answer)
-    if not any(close(value, p) for p in GRID):
-        raise NotYet(f"the answer is one of the values {', '.join(map(str, GRID))}")
-    chosen = min(range(len(GRID)), key=lambda i: abs(GRID[i] - value))
+    chosen = one_of(answer, GRID)
     first = next(i for i, (_, share) in enumerate(noise()) if share < 0.12)
     if chosen == first:
         return

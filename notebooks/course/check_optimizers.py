@@ -7,7 +7,7 @@ from scipy import stats
 
 import sedyn
 
-from .exercises import NotYet, close, exercise, function, number, numbers
+from .exercises import NotYet, close, exercise, function, listed, number, numbers
 
 NAMES = "the lr of Adam", "the threshold of W_1", "the step size at n = 10000"
 NUMBERS = np.array([0.02 / 50, 0.02 * 0.3 / 50, 0.02 * 2])
@@ -19,9 +19,7 @@ NUMBERS = np.array([0.02 / 50, 0.02 * 0.3 / 50, 0.02 * 2])
     "Soft thresholding cuts Delta at step size times tau.",
 )
 def numbers_of_pytorch(answer):
-    if isinstance(answer, dict):
-        answer = list(answer.values())
-    found = numbers(answer, 3, what="the three numbers")
+    found = numbers(listed(answer), 3, what="the three numbers")
     ratio = found / NUMBERS
     wrong = [i for i in range(3) if not close(ratio[i], 1, 1e-2)]
     if not wrong:

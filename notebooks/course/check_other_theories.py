@@ -6,7 +6,7 @@ import numpy as np
 
 import sedyn
 
-from .exercises import NotYet, close, exercise, function, number, numbers
+from .exercises import NotYet, close, exercise, function, numbers, one_of
 
 GRID = (2, 4, 8, 16, 32, 64, 128)
 TEACHER = sedyn.SingleIndex(lambda z: z + 0.5 * np.sin(2 * z), 0.3)
@@ -92,10 +92,7 @@ def limits():
     "Compare at the last step, and the generalization error: column 1 of both_errors.",
 )
 def when_reuse_may_be_forgotten(answer):
-    value = number(answer)
-    if not any(close(value, p) for p in GRID):
-        raise NotYet(f"the answer is one of the values {', '.join(map(str, GRID))}")
-    chosen = min(range(len(GRID)), key=lambda i: abs(GRID[i] - value))
+    chosen = one_of(answer, GRID)
     first = np.argmax(limits()[:, 1] < 0.1)
     if chosen == first:
         return

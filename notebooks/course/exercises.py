@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -129,6 +129,20 @@ def numbers(answer: object, *shape: int, what: str = "the answer") -> Array:
 def number(answer: object, what: str = "the answer") -> float:
     """The answer as one number, whatever holds it; see `numbers`."""
     return float(numbers(answer, what=what))
+
+
+def one_of(answer: object, grid: Sequence[float]) -> int:
+    """The place in the grid of the answer, which must be one of its values."""
+    value = number(answer)
+    place = int(np.argmin(np.abs(np.subtract(grid, value))))
+    if not close(value, grid[place]):
+        raise NotYet("the answer is one of the values " + ", ".join(f"{each:g}" for each in grid))
+    return place
+
+
+def listed(answer: object) -> object:
+    """The values of a dictionary; any other answer as it is."""
+    return list(answer.values()) if isinstance(answer, dict) else answer
 
 
 def function(answer: object) -> Callable:
